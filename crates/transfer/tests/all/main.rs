@@ -1,0 +1,8 @@
+//! The seams' twins keep to their contracts, and the suites notice twins that do not.
+
+mod copy;
+mod faults;
+mod harness;
+mod range_sources;
+mod sinks;
+mod streams;
