@@ -1,0 +1,23 @@
+//! Virtual disk formats and appliance packages.
+//!
+//! Parsers take bytes and return values; writers take a [`std::io::Write`]. Nothing here opens a
+//! socket, starts a thread or looks at the environment, so everything can be fuzzed and run on any
+//! blocking thread.
+//!
+//! * [`vmdk`]: VMware's disk format, so far the stream-optimized kind that an export lease sends:
+//!   a writer, and a walker that checks a stream while it passes.
+//! * [`package`]: what surrounds the disks of an appliance: the manifest and the OVF descriptor.
+//!
+//! **Invariants.** Every number read from a file is checked before it is used: arithmetic on it is
+//! checked, and everything that grows with it has a limit. A file that breaks a rule gives an
+//! [`Error`] that says which rule, at which byte, and never a shorter or emptier disk.
+//!
+//! Deliberately absent: following a name found inside a file (parents, extents, references). The
+//! caller decides which files belong together and opens them.
+
+mod error;
+mod number;
+pub mod package;
+pub mod vmdk;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,259 @@
+//! Compresses and expands one grain.
+//!
+//! The note says RFC 1951, but every writer and every reader uses zlib's format (RFC 1950), whose
+//! Adler-32 is the only integrity check inside a stream. Buffers are made once and kept: nothing
+//! is allocated per grain.
+
+use std::fmt;
+
+use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
+
+use super::layout::GRAIN_MARKER_BYTES;
+use crate::{Error, Result};
+
+/// Fewest bytes of a zlib stream: two of header, one block of two bytes, four of Adler-32.
+pub(crate) const ZLIB_BYTES_MIN: u32 = 8;
+
+/// How hard to compress, from 1 (fast) to 12 (small).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Level(u8);
+
+impl Level {
+    /// Fastest.
+    pub const FASTEST: Self = Self(1);
+    /// Smallest.
+    pub const SMALLEST: Self = Self(12);
+
+    /// Returns the level, or `None` outside of 1 to 12.
+    #[must_use]
+    pub fn new(level: u8) -> Option<Self> {
+        (Self::FASTEST.0..=Self::SMALLEST.0).contains(&level).then_some(Self(level))
+    }
+}
+
+impl Default for Level {
+    /// Returns 6, what zlib and qemu-img use.
+    fn default() -> Self {
+        Self(6)
+    }
+}
+
+impl From<Level> for CompressionLvl {
+    fn from(level: Level) -> Self {
+        Self::new(i32::from(level.0)).expect("levels 1 to 12 exist")
+    }
+}
+
+/// Compresses grains of one size.
+///
+/// The result stands in a buffer that has room in front for the grain's marker, so that a writer
+/// can send both with one call.
+pub struct GrainDeflater {
+    compressor: Compressor,
+    /// Marker, compressed bytes, and room for padding.
+    buffer: Vec<u8>,
+    /// A grain that is shorter than the others is padded here.
+    padded: Vec<u8>,
+    grain_len: usize,
+}
+
+impl GrainDeflater {
+    /// Returns a compressor for grains of `grain_len` bytes.
+    #[must_use]
+    pub fn new(grain_len: usize, level: Level) -> Self {
+        let mut compressor = Compressor::new(level.into());
+        let bound = compressor.zlib_compress_bound(grain_len);
+        Self { compressor, buffer: vec![0; GRAIN_MARKER_BYTES + bound], padded: Vec::new(), grain_len }
+    }
+
+    /// Compresses one grain and returns its zlib bytes, valid until the next call.
+    ///
+    /// A shorter grain, the last of a disk, is padded with zeros to a full one first: all readers
+    /// take that, and some demand it.
+    ///
+    /// # Errors
+    ///
+    /// `Misuse` when `data` is empty or longer than a grain.
+    pub fn deflate(&mut self, data: &[u8]) -> Result<&[u8]> {
+        let len = self.deflate_behind_marker(data)?;
+        Ok(&self.buffer[GRAIN_MARKER_BYTES..GRAIN_MARKER_BYTES + len])
+    }
+
+    /// Compresses one grain into [`Self::marked`] and returns the length of the zlib bytes.
+    pub(crate) fn deflate_behind_marker(&mut self, data: &[u8]) -> Result<usize> {
+        if data.is_empty() || data.len() > self.grain_len {
+            return Err(
+                Error::misuse("a grain has between one byte and the grain size").found(format!("{} bytes", data.len()))
+            );
+        }
+        let data = if data.len() == self.grain_len {
+            data
+        } else {
+            self.padded.clear();
+            self.padded.extend_from_slice(data);
+            self.padded.resize(self.grain_len, 0);
+            &self.padded
+        };
+        let len = self
+            .compressor
+            .zlib_compress(data, &mut self.buffer[GRAIN_MARKER_BYTES..])
+            .expect("the buffer has the compressor's own bound");
+        Ok(len)
+    }
+
+    /// Returns the buffer: room for a marker, then the bytes compressed last.
+    pub(crate) fn marked(&mut self, len: usize) -> &mut [u8] {
+        &mut self.buffer[..GRAIN_MARKER_BYTES + len]
+    }
+}
+
+impl fmt::Debug for GrainDeflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrainDeflater").field("grain_len", &self.grain_len).finish_non_exhaustive()
+    }
+}
+
+/// Expands grains of one size into a fixed buffer, so that no input can ask for more memory.
+pub struct GrainInflater {
+    decompressor: Decompressor,
+    buffer: Vec<u8>,
+}
+
+impl GrainInflater {
+    /// Returns a decompressor for grains of `grain_len` bytes.
+    #[must_use]
+    pub fn new(grain_len: usize) -> Self {
+        Self { decompressor: Decompressor::new(), buffer: vec![0; grain_len] }
+    }
+
+    /// Expands one grain, checks its Adler-32, and returns the first `needed` bytes.
+    ///
+    /// `needed` is the grain size, or less for the last grain of a disk. Writers store that one
+    /// short or padded, so any length from `needed` to a full grain is right.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` when the bytes are not a zlib stream, its checksum fails, or its length is wrong.
+    pub fn inflate(&mut self, zlib: &[u8], needed: usize) -> Result<&[u8]> {
+        let len = match self.decompressor.zlib_decompress(zlib, &mut self.buffer) {
+            Ok(len) => len,
+            Err(DecompressionError::InsufficientSpace) => {
+                return Err(Error::corrupt("a grain expands to no more than the grain size"));
+            }
+            Err(DecompressionError::BadData) => {
+                return Err(Error::corrupt("a grain is a zlib stream whose checksum is right"));
+            }
+        };
+        if len < needed {
+            return Err(Error::corrupt("a grain expands to no less than the grain size")
+                .found(format!("{len} bytes of {needed}")));
+        }
+        Ok(&self.buffer[..needed])
+    }
+}
+
+impl fmt::Debug for GrainInflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrainInflater").field("grain_len", &self.buffer.len()).finish_non_exhaustive()
+    }
+}
+
+/// Returns whether bytes can begin a zlib stream: method deflate, no dictionary, header check.
+pub(crate) fn is_zlib_header(first: u8, second: u8) -> bool {
+    const METHOD_MASK: u8 = 0x0f;
+    const METHOD_DEFLATE: u8 = 8;
+    const DICTIONARY: u8 = 0x20;
+    first & METHOD_MASK == METHOD_DEFLATE
+        && second & DICTIONARY == 0
+        && u16::from_be_bytes([first, second]).is_multiple_of(31)
+}
+
+/// Returns whether all bytes are zero.
+pub(crate) fn is_zero(data: &[u8]) -> bool {
+    // Folding whole blocks without an early exit lets the compiler use vector instructions.
+    let (blocks, rest) = data.as_chunks::<128>();
+    blocks.iter().all(|block| block.iter().fold(0, |all, byte| all | byte) == 0) && rest.iter().all(|&byte| byte == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    const GRAIN: usize = 65536;
+
+    #[test]
+    fn a_short_grain_is_padded_and_comes_back_in_its_length() {
+        let data: Vec<u8> = (0..17408_u32).map(|i| i.to_le_bytes()[0]).collect();
+        let mut deflater = GrainDeflater::new(GRAIN, Level::FASTEST);
+        let zlib = deflater.deflate(&data).unwrap().to_vec();
+        let mut inflater = GrainInflater::new(GRAIN);
+        assert_eq!(inflater.inflate(&zlib, data.len()).unwrap(), data);
+        let full = inflater.inflate(&zlib, GRAIN).unwrap();
+        assert!(is_zero(&full[data.len()..]));
+    }
+
+    #[test]
+    fn a_grain_of_another_length_is_corrupt() {
+        let zlib = GrainDeflater::new(GRAIN / 2, Level::default()).deflate(&[7; GRAIN / 2]).unwrap().to_vec();
+        let short = GrainInflater::new(GRAIN).inflate(&zlib, GRAIN).unwrap_err();
+        assert_eq!(short.kind(), ErrorKind::Corrupt);
+        let long = GrainInflater::new(GRAIN / 4).inflate(&zlib, GRAIN / 4).unwrap_err();
+        assert_eq!(long.kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_corrupt() {
+        let data: Vec<u8> = (0..4096_u32).map(|i| (i * 7).to_le_bytes()[0]).collect();
+        let zlib = GrainDeflater::new(4096, Level::default()).deflate(&data).unwrap().to_vec();
+        let mut inflater = GrainInflater::new(4096);
+        for position in 0..zlib.len() {
+            let mut damaged = zlib.clone();
+            damaged[position] ^= 0x10;
+            // The window size in the first byte may change without harm to what comes out.
+            match inflater.inflate(&damaged, 4096) {
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Corrupt),
+                Ok(out) => assert_eq!(out, data, "byte {position}"),
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_outside_of_a_grain_are_misuse() {
+        let mut deflater = GrainDeflater::new(GRAIN, Level::default());
+        for data in [vec![], vec![0; GRAIN + 1]] {
+            let error = deflater.deflate(&data).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Misuse);
+        }
+    }
+
+    #[test]
+    fn the_smallest_zlib_stream_has_the_length_we_think() {
+        let nothing = [0x78, 0x9c, 0x03, 0x00, 0x00, 0x00, 0x00, 0x01];
+        assert_eq!(u32::try_from(nothing.len()).unwrap(), ZLIB_BYTES_MIN);
+        let mut inflater = GrainInflater::new(GRAIN);
+        assert!(inflater.inflate(&nothing, 0).unwrap().is_empty());
+        assert!(inflater.inflate(&nothing[..7], 0).is_err());
+    }
+
+    #[test]
+    fn zlib_headers_of_all_known_writers_are_known() {
+        for second in [0x01, 0x5e, 0x9c, 0xda] {
+            assert!(is_zlib_header(0x78, second));
+        }
+        assert!(!is_zlib_header(0x78, 0x9d));
+        assert!(!is_zlib_header(0x1f, 0x8b));
+        assert!(!is_zlib_header(0x78, 0x20 | 0x9c));
+    }
+
+    #[test]
+    fn a_single_bit_is_not_zero_wherever_it_is() {
+        let mut data = vec![0; 300];
+        assert!(is_zero(&data));
+        for position in 0..data.len() {
+            data[position] = 1;
+            assert!(!is_zero(&data));
+            data[position] = 0;
+        }
+    }
+}

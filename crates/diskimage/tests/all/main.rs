@@ -1,0 +1,11 @@
+//! Whole streams: written, walked, damaged, and judged by a reader that is not ours.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod damage;
+mod foreign;
+mod garbage;
+mod judge;
+mod model;
+mod order;
+mod round_trip;
