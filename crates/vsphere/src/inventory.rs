@@ -1,0 +1,279 @@
+//! Which VMs a server has, under which paths, and which one a person means.
+//!
+//! Names are unique within a folder only and stored escaped (`%2f`, `%5c`, `%25`): paths are compared
+//! as stored, and shown names are decoded. A VM in a vApp has no parent but `parentVApp`; the path goes
+//! through the vApp, as the server's own search does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::properties::{self, Object};
+use crate::session::Session;
+use crate::wire::MoRef;
+use crate::wire::generated::{FindByInventoryPath, OptionValue, VirtualMachineConfigSummary};
+
+/// Bound on the depth of an inventory path; a cycle in the server's answer must not hang us.
+const DEPTH_MAX: usize = 128;
+
+/// One VM or template.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vm {
+    /// The object.
+    pub moref: MoRef,
+    /// Inventory path as stored, without the root folder: `DC0/vm/web/web01`.
+    pub path: String,
+    /// Last part of the path, decoded; for people only.
+    pub name: String,
+    /// `poweredOn`, `poweredOff` or `suspended`.
+    pub power_state: String,
+    /// `connected` or why not.
+    pub connection_state: String,
+    /// What the configuration says; fields are unset for a VM that is not readable.
+    pub config: VirtualMachineConfigSummary,
+    /// Bytes in use on datastores.
+    pub committed_bytes: Option<i64>,
+}
+
+const VM_PROPERTIES: &[&str] = &[
+    "name",
+    "parent",
+    "parentVApp",
+    "runtime.connectionState",
+    "runtime.powerState",
+    "summary.config",
+    "summary.storage.committed",
+];
+
+/// Lists all VMs and templates, sorted by path. Agents that vSphere runs for itself are left out.
+///
+/// # Errors
+/// What the server says.
+pub async fn list(session: &Session) -> Result<Vec<Vm>> {
+    let containers: &[&str] = &["name", "parent"];
+    let vapp: &[&str] = &["name", "parent", "parentFolder", "parentVApp"];
+    let wanted =
+        [("VirtualMachine", VM_PROPERTIES), ("Folder", containers), ("Datacenter", containers), ("VirtualApp", vapp)];
+    let objects = properties::read_all(session, &wanted).await?;
+    let tree = Tree::new(&objects, &session.content().root_folder)?;
+    let mut vms = Vec::new();
+    for object in objects.iter().filter(|object| object.moref.kind == "VirtualMachine") {
+        vms.push(vm(object, &tree)?);
+    }
+    leave_out_agents(session, &mut vms).await?;
+    vms.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(vms)
+}
+
+/// Finds the VM that `wanted` means: an inventory path (leading slash optional, below the configured
+/// datacenter's `vm` folder or absolute), the end of one, or a name.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`]; [`ErrorKind::Ambiguous`] naming every VM that fits.
+pub async fn find(session: &Session, wanted: &str) -> Result<Vm> {
+    if let Some(moref) = find_by_path(session, wanted).await? {
+        let vms = list(session).await?;
+        if let Some(vm) = vms.into_iter().find(|vm| vm.moref == moref) {
+            return Ok(vm);
+        }
+    }
+    let vms = list(session).await?;
+    choose(vms, wanted, session.url().authority().as_str())
+}
+
+async fn find_by_path(session: &Session, wanted: &str) -> Result<Option<MoRef>> {
+    let Some(index) = session.content().search_index.clone() else { return Ok(None) };
+    let wanted = wanted.trim_matches('/');
+    let below = session.datacenter().map(|datacenter| format!("{}/vm/{wanted}", datacenter.trim_matches('/')));
+    for inventory_path in std::iter::once(wanted.to_owned()).chain(below) {
+        let call = FindByInventoryPath { this: index.clone(), inventory_path };
+        match session.read(&index, &call).await? {
+            Some(found) if found.kind == "VirtualMachine" => return Ok(Some(found)),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Picks the one VM that fits.
+fn choose(vms: Vec<Vm>, wanted: &str, server: &str) -> Result<Vm> {
+    let wanted = wanted.trim_matches('/');
+    let exact = |vm: &Vm| vm.path == wanted || decode_name(&vm.path) == wanted;
+    let ends = |vm: &Vm| {
+        let tail = |path: &str| path.strip_suffix(wanted).is_some_and(|head| head.ends_with('/'));
+        vm.name == wanted || tail(&vm.path) || tail(&decode_name(&vm.path))
+    };
+    let mut fits: Vec<Vm> = vms.iter().filter(|vm| exact(vm)).cloned().collect();
+    if fits.is_empty() {
+        fits = vms.iter().filter(|vm| ends(vm)).cloned().collect();
+    }
+    match fits.len() {
+        1 => Ok(fits.swap_remove(0)),
+        0 => {
+            let context = format!("find VM `{wanted}`: {server} has no VM of this path or name");
+            Err(Error::new(ErrorKind::NotFound, context))
+        }
+        count => {
+            let paths: Vec<&str> = fits.iter().map(|vm| vm.path.as_str()).collect();
+            let context = format!("find VM `{wanted}`: the name fits {count} VMs: {}", paths.join(", "));
+            Err(Error::new(ErrorKind::Ambiguous, context))
+        }
+    }
+}
+
+fn vm(object: &Object, tree: &Tree) -> Result<Vm> {
+    let path = tree.path(&object.moref)?;
+    let name = decode_name(path.rsplit('/').next().unwrap_or_default());
+    Ok(Vm {
+        moref: object.moref.clone(),
+        name,
+        path,
+        power_state: object.get("runtime.powerState")?.unwrap_or_default(),
+        connection_state: object.get("runtime.connectionState")?.unwrap_or_default(),
+        config: readable(object.get("summary.config"))?.unwrap_or_default(),
+        committed_bytes: readable(object.get("summary.storage.committed"))?,
+    })
+}
+
+/// What the server does not show of a VM is unset; the VM itself is still listed.
+fn readable<T>(result: Result<Option<T>>) -> Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::Protocol => Ok(None),
+        result => result,
+    }
+}
+
+/// vSphere's own cluster agents say so in their configuration. Their names start with `vCLS`, so
+/// that only these few are asked (the whole configuration of all VMs would be tens of MiB).
+async fn leave_out_agents(session: &Session, vms: &mut Vec<Vm>) -> Result<()> {
+    let mut agents = BTreeSet::new();
+    for vm in vms.iter().filter(|vm| vm.name.starts_with("vCLS")) {
+        let object = properties::read(session, &vm.moref, &["config.extraConfig"]).await?;
+        let options: Vec<OptionValue> = object.list("config.extraConfig").unwrap_or_default();
+        let says_true =
+            |option: &OptionValue| option.value.as_ref().is_some_and(|value| value.element().text == "true");
+        if options.iter().any(|option| option.key == "HDCS.agent" && says_true(option)) {
+            agents.insert(vm.moref.clone());
+        }
+    }
+    vms.retain(|vm| !agents.contains(&vm.moref));
+    Ok(())
+}
+
+/// Undoes the server's escapes in a name or path.
+pub fn decode_name(stored: &str) -> String {
+    let mut out = String::new();
+    let mut rest = stored;
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        let escaped = after.get(..2).map(str::to_ascii_lowercase);
+        let character = match escaped.as_deref() {
+            Some("2f") => '/',
+            Some("5c") => '\\',
+            Some("25") => '%',
+            _ => {
+                out.push('%');
+                rest = after;
+                continue;
+            }
+        };
+        out.push(character);
+        rest = &after[2..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Who is whose parent.
+struct Tree {
+    nodes: BTreeMap<MoRef, (String, Option<MoRef>)>,
+    root: MoRef,
+}
+
+impl Tree {
+    fn new(objects: &[Object], root: &MoRef) -> Result<Self> {
+        let mut nodes = BTreeMap::new();
+        for object in objects {
+            let name = object.get("name")?.unwrap_or_default();
+            let in_vapp: Option<MoRef> = object.get("parentVApp")?;
+            let parent = match (&in_vapp, object.moref.kind.as_str()) {
+                (Some(_), _) => in_vapp,
+                // A vApp's parent is a resource pool; the folder that shows it is another property.
+                (None, "VirtualApp") => object.get("parentFolder")?,
+                (None, _) => object.get("parent")?,
+            };
+            nodes.insert(object.moref.clone(), (name, parent));
+        }
+        Ok(Self { nodes, root: root.clone() })
+    }
+
+    fn path(&self, object: &MoRef) -> Result<String> {
+        let mut parts = Vec::new();
+        let mut current = Some(object);
+        while let Some(moref) = current.filter(|moref| **moref != self.root) {
+            let Some((name, parent)) = self.nodes.get(moref) else { break };
+            if parts.len() >= DEPTH_MAX {
+                let context = format!("find the path of {object}: more than {DEPTH_MAX} levels");
+                return Err(Error::new(ErrorKind::Protocol, context));
+            }
+            parts.push(name.as_str());
+            current = parent.as_ref();
+        }
+        parts.reverse();
+        Ok(parts.join("/"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vm(path: &str) -> Vm {
+        let name = decode_name(path.rsplit('/').next().unwrap());
+        Vm {
+            moref: MoRef::new("VirtualMachine", path),
+            path: path.into(),
+            name,
+            power_state: "poweredOff".into(),
+            connection_state: "connected".into(),
+            config: VirtualMachineConfigSummary::default(),
+            committed_bytes: None,
+        }
+    }
+
+    fn chosen(wanted: &str) -> std::result::Result<String, (ErrorKind, String)> {
+        let vms = ["DC0/vm/a/web", "DC0/vm/b/web", "DC0/vm/db", "DC0/vm/x%2fy", "Lab/DC1/vm/db2"].map(vm);
+        choose(vms.to_vec(), wanted, "vc:443").map(|vm| vm.path).map_err(|error| (error.kind(), error.to_string()))
+    }
+
+    #[test]
+    fn a_path_a_tail_and_a_unique_name_each_find_the_vm() {
+        for (wanted, path) in [
+            ("DC0/vm/a/web", "DC0/vm/a/web"),
+            ("/DC0/vm/db", "DC0/vm/db"),
+            ("a/web", "DC0/vm/a/web"),
+            ("db2", "Lab/DC1/vm/db2"),
+            ("x/y", "DC0/vm/x%2fy"),
+            ("x%2fy", "DC0/vm/x%2fy"),
+        ] {
+            assert_eq!(chosen(wanted).unwrap(), path, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_fits_several_is_an_error_that_names_them() {
+        let (kind, text) = chosen("web").unwrap_err();
+        assert_eq!(kind, ErrorKind::Ambiguous);
+        assert!(text.contains("DC0/vm/a/web, DC0/vm/b/web"), "{text}");
+    }
+
+    #[test]
+    fn a_part_of_a_name_finds_nothing() {
+        assert_eq!(chosen("eb").unwrap_err().0, ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn names_are_decoded_in_any_case_and_stray_percent_signs_stay() {
+        assert_eq!(decode_name("a%2Fb%5cc%25d%zz%"), "a/b\\c%d%zz%");
+        assert_eq!(decode_name("é%2fé"), "é/é");
+    }
+}

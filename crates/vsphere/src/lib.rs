@@ -1,0 +1,31 @@
+//! Typed SOAP client for vCenter and ESXi.
+//!
+//! ```text
+//!  Config ──► Session ──┬─► inventory   which VMs there are, by path and by name
+//!  (URL, TLS, secrets)  ├─► properties  read and wait for properties of objects
+//!                       ├─► Lease       hold a VM for export, keep it alive, give it back
+//!                       └─► ovf         the descriptor that the server makes
+//!                           HostStream  the bytes behind a lease URL
+//!  wire: the codec and the generated types below all of them
+//! ```
+//!
+//! SOAP, because ESXi and vCenter before 8.0 U1 speak nothing else. This crate knows what the server
+//! says; it does not know what bytes mean, where they go, or in which order a job does things.
+
+pub mod config;
+mod error;
+pub mod inventory;
+pub mod lease;
+pub mod ovf;
+pub mod properties;
+mod session;
+mod stream;
+mod tls;
+pub mod wire;
+
+pub use config::Config;
+pub use error::{Error, ErrorKind, Result};
+pub use lease::Lease;
+pub use session::Session;
+pub use stream::{HostStream, StreamRequest};
+pub use tls::{Thumbprint, TlsPolicy, Trust};

@@ -1,0 +1,203 @@
+//! The bytes behind a lease URL, read by a thread that does nothing else.
+//!
+//! A connection carries one stream. Each stream has its own small runtime and is read with blocking
+//! calls: hashing and writing happen on the same thread, so no byte is handed from core to core, and a
+//! slow disk slows its own connection only. The ticket in the URL is the credential: no cookie and no
+//! password of the server goes to the host, and redirects are errors.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::ServerUrl;
+use crate::error::{Error, ErrorKind, Result};
+use crate::tls::{Thumbprint, TlsPolicy, client_config};
+
+/// Longest silence on a connection. Never a bound on the whole: streams take hours.
+const IDLE_LIMIT: Duration = Duration::from_secs(120);
+
+/// A whole file is asked for, and only this answer means "from the beginning".
+const EXPECTED: StatusCode = StatusCode::OK;
+
+/// What to read and whom to trust.
+#[derive(Clone)]
+pub struct StreamRequest {
+    /// URL with its ticket.
+    pub url: String,
+    /// Pin for this URL.
+    pub thumbprint: Option<Thumbprint>,
+    /// Policy where the pin is missing or does not fit.
+    pub tls: TlsPolicy,
+    /// Ends the reading from outside.
+    pub cancel: CancellationToken,
+}
+
+impl fmt::Debug for StreamRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamRequest").field("thumbprint", &self.thumbprint).finish_non_exhaustive()
+    }
+}
+
+/// A response body being read.
+pub struct HostStream {
+    runtime: Runtime,
+    body: Incoming,
+    /// For messages: the host without the ticket.
+    host: String,
+    received: u64,
+    length: Option<u64>,
+    cancel: CancellationToken,
+}
+
+impl fmt::Debug for HostStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostStream").field("host", &self.host).field("received", &self.received).finish_non_exhaustive()
+    }
+}
+
+impl HostStream {
+    /// Connects and sends the request. Blocks; not to be called on a runtime's own thread.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unreachable`], [`ErrorKind::Certificate`], [`ErrorKind::Cancelled`], or
+    /// [`ErrorKind::Protocol`] for an answer that is not the file from its beginning.
+    pub fn open(request: &StreamRequest) -> Result<Self> {
+        let parsed = ServerUrl::parse(&request.url)
+            .map_err(|reason| Error::new(ErrorKind::Protocol, format!("read the lease's URL: {reason}")))?;
+        let url = parsed.url;
+        if !url.tls {
+            let context = format!("fetch from {}: the lease's URL is not https", url.authority());
+            return Err(Error::new(ErrorKind::Protocol, context));
+        }
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::new(ErrorKind::Config, "start a reader").with_source(error))?;
+        let path = path_of(&request.url);
+        let body = runtime.block_on(async {
+            tokio::select! {
+                body = connect(request, &url, path) => body,
+                () = request.cancel.cancelled() => Err(stopped(&url.authority())),
+            }
+        })?;
+        let length = body.size_hint().exact();
+        Ok(Self { runtime, body, host: url.authority(), received: 0, length, cancel: request.cancel.clone() })
+    }
+
+    /// Returns the number of bytes that the host announced, where it did.
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Returns the next bytes; `None` when the host says that there are no more, which proves
+    /// nothing about the file inside.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unreachable`] when the connection breaks or is silent for two minutes,
+    /// [`ErrorKind::Cancelled`].
+    pub fn next_chunk(&mut self) -> Result<Option<Bytes>> {
+        let Self { runtime, body, host, received, cancel, .. } = self;
+        runtime.block_on(async {
+            loop {
+                let frame = tokio::select! {
+                    frame = timeout(IDLE_LIMIT, body.frame()) => frame,
+                    () = cancel.cancelled() => return Err(stopped(host)),
+                };
+                let Ok(frame) = frame else {
+                    let context = format!("fetch from {host}: nothing came for {} s", IDLE_LIMIT.as_secs());
+                    return Err(Error::new(ErrorKind::Unreachable, context));
+                };
+                match frame {
+                    None => return Ok(None),
+                    Some(Err(error)) => {
+                        let context = format!("fetch from {host}: the connection broke after {received} bytes");
+                        return Err(Error::from_transport(context, error));
+                    }
+                    Some(Ok(frame)) => {
+                        if let Ok(data) = frame.into_data() {
+                            *received += u64::try_from(data.len()).unwrap_or(u64::MAX);
+                            return Ok(Some(data));
+                        }
+                    }
+                }
+            }
+        })
+    }
+}
+
+async fn connect(request: &StreamRequest, url: &ServerUrl, path: &str) -> Result<Incoming> {
+    let authority = url.authority();
+    let limit = request.tls.handshake_timeout;
+    let slow = || Error::new(ErrorKind::Unreachable, format!("connect to {authority}: no answer in time"));
+    let failed = |error: std::io::Error| Error::from_transport(format!("connect to {authority}"), error);
+    let tcp = timeout(limit, TcpStream::connect((url.host.as_str(), url.port)));
+    let tcp = tcp.await.map_err(|_| slow())?.map_err(failed)?;
+    let config = client_config(&request.tls, &authority, request.thumbprint.clone())?;
+    let name = ServerName::try_from(url.host.clone()).map_err(|error| {
+        Error::new(ErrorKind::Protocol, format!("connect to {authority}: not a host name")).with_source(error)
+    })?;
+    let tls = timeout(limit, TlsConnector::from(std::sync::Arc::new(config)).connect(name, tcp));
+    let tls = tls.await.map_err(|_| slow())?.map_err(failed)?;
+    let context = || format!("fetch from {authority}");
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(tls)).await.map_err(|error| Error::from_transport(context(), error))?;
+    // Its errors reach the body; the task ends with the runtime.
+    tokio::spawn(connection);
+    let get = Request::builder()
+        .method(Method::GET)
+        .uri(path)
+        .header("Host", &authority)
+        .header("User-Agent", concat!("hyper2kvm/", env!("CARGO_PKG_VERSION")))
+        .header("Connection", "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| Error::new(ErrorKind::Protocol, context()).with_source(error))?;
+    let response = timeout(IDLE_LIMIT, sender.send_request(get)).await.map_err(|_| slow())?;
+    let response = response.map_err(|error| Error::from_transport(context(), error))?;
+    match response.status() {
+        EXPECTED => Ok(response.into_body()),
+        status => Err(Error::new(status_kind(status), format!("{}: HTTP status {status}", context()))),
+    }
+}
+
+fn status_kind(status: StatusCode) -> ErrorKind {
+    match status.as_u16() {
+        401 | 403 => ErrorKind::Permission,
+        404 | 410 => ErrorKind::NotFound,
+        502..=504 => ErrorKind::Unreachable,
+        _ => ErrorKind::Protocol,
+    }
+}
+
+fn stopped(host: &str) -> Error {
+    Error::new(ErrorKind::Cancelled, format!("fetch from {host}: stopped"))
+}
+
+/// Returns path and query, as they go into the request.
+fn path_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.find('/').map_or("/", |start| &rest[start..]);
+    path.split('#').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_keeps_its_query_and_loses_its_fragment() {
+        assert_eq!(path_of("https://h:1/nfc/t/disk-0.vmdk?x=1#f"), "/nfc/t/disk-0.vmdk?x=1");
+        assert_eq!(path_of("https://h"), "/");
+    }
+}
