@@ -46,14 +46,19 @@ const METHODS: &[&str] = &[
 /// Managed object types whose properties are read or served.
 const MANAGED: &[&str] = &[
     "ClusterComputeResource",
+    "ComputeResource",
     "ContainerView",
     "Datacenter",
     "Datastore",
     "DistributedVirtualPortgroup",
+    "DistributedVirtualSwitch",
+    "EnvironmentBrowser",
     "Folder",
+    "HostDatastoreBrowser",
     "HostSystem",
     "HttpNfcLease",
     "Network",
+    "OpaqueNetwork",
     "OvfManager",
     "PropertyCollector",
     "PropertyFilter",
@@ -61,31 +66,42 @@ const MANAGED: &[&str] = &[
     "SearchIndex",
     "ServiceInstance",
     "SessionManager",
+    "StoragePod",
     "Task",
     "ViewManager",
     "VirtualApp",
     "VirtualMachine",
     "VirtualMachineSnapshot",
+    "VmwareDistributedVirtualSwitch",
 ];
 
 /// Data objects and enumerations that travel as property values or as subtypes of a declared type.
 const TYPES: &[&str] = &[
     // Property values
+    "ComputeResourceSummary",
+    "DatacenterConfigInfo",
+    "DatastoreCapability",
+    "DatastoreHostMount",
     "DatastoreSummary",
     "GuestInfo",
     "HostListSummary",
     "HttpNfcLeaseCapabilities",
     "HttpNfcLeaseInfo",
     "HttpNfcLeaseState",
+    "NetworkSummary",
     "OvfOptionInfo",
+    "ResourcePoolRuntimeInfo",
+    "ResourcePoolSummary",
     "TaskInfo",
     "VirtualMachineCapability",
     "VirtualMachineConfigInfo",
     "VirtualMachineFileLayoutEx",
     "VirtualMachineRuntimeInfo",
     "VirtualMachineSnapshotInfo",
+    "VirtualMachineStorageInfo",
     "VirtualMachineSummary",
-    // Subtypes of SelectionSpec and of boot devices
+    // Subtypes of SelectionSpec, of task reasons and of boot devices
+    "TaskReasonUser",
     "TraversalSpec",
     "VirtualMachineBootOptionsBootableCdromDevice",
     "VirtualMachineBootOptionsBootableDiskDevice",
@@ -387,7 +403,12 @@ impl<'a> Selector<'a> {
             plain = "Secret".to_owned();
         }
         let wire = if list { format!("{}[]", self.wire(kind)) } else { self.wire(kind) };
-        Slot { name: field.name.clone(), rust: wrap(plain, list, field.optional), wire, since: self.since(&field.since) }
+        Slot {
+            name: field.name.clone(),
+            rust: wrap(plain, list, field.optional),
+            wire,
+            since: self.since(&field.since),
+        }
     }
 
     /// Returns the Rust type of one value; `inside` is the type that holds it without a list between.
