@@ -6,6 +6,7 @@ mod bench;
 mod bindings;
 mod check;
 mod demo;
+mod harness;
 mod soak;
 mod suite;
 
@@ -71,7 +72,7 @@ fn main() -> ExitCode {
 fn run(verb: Verb) -> Result<()> {
     env::set_current_dir(workspace()).context("enter the workspace")?;
     match verb {
-        Verb::Check => check::run(),
+        Verb::Check => check::run().map(drop),
         Verb::Test => suite::run(),
         Verb::Demo { arguments } => demo::run(&arguments),
         Verb::Bench { names, json } => bench::run(&names, json.as_deref()),

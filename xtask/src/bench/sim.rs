@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::Row;
-use crate::{cargo, step};
+use crate::{cargo, demo, step};
 
 /// Two disks that travel as about 1 GiB in all.
 const INVENTORY: &str = r#"
@@ -52,6 +52,11 @@ pub(super) fn run() -> Result<Vec<Row>> {
     Ok(vec![rows?])
 }
 
+/// Returns a program of the release build, which lies beside the folder of the development build.
+fn program(name: &str) -> Result<PathBuf> {
+    Ok(demo::programs()?.with_file_name("release").join(name))
+}
+
 fn measure(folder: &Path) -> Result<Row> {
     let simulator = Simulator::start(folder)?;
     simulator.export(&folder.join("first"))?;
@@ -72,14 +77,14 @@ fn measure(folder: &Path) -> Result<Row> {
 struct Simulator {
     child: Child,
     ready: Value,
-    known_hosts: std::path::PathBuf,
+    known_hosts: PathBuf,
 }
 
 impl Simulator {
     fn start(folder: &Path) -> Result<Self> {
         let (inventory, ready) = (folder.join("inventory.toml"), folder.join("ready.json"));
         fs::write(&inventory, INVENTORY).context("write the inventory")?;
-        let child = Command::new("target/release/vcenter-sim")
+        let child = Command::new(program("vcenter-sim")?)
             .arg("--inventory")
             .arg(&inventory)
             .arg("--ready-file")
@@ -109,7 +114,7 @@ impl Simulator {
 
     fn export(&self, target: &Path) -> Result<Value> {
         let text = |key: &str| self.ready[key].as_str().unwrap_or_default();
-        let mut child = Command::new("target/release/hyperctl")
+        let mut child = Command::new(program("hyperctl")?)
             .args(["export", "bench", "--json", "-o"])
             .arg(target)
             .env("GOVC_URL", text("url"))

@@ -97,6 +97,8 @@ pub trait Slot: Sized {
     const TYPE: TypeName;
     /// False when the element may be missing.
     const REQUIRED: bool;
+    /// True when the element may be repeated.
+    const LIST: bool = false;
 
     /// Appends the elements.
     fn write(&self, name: &str, out: &mut Vec<Element>, encode: Encode);
@@ -149,6 +151,7 @@ impl<T: Value> Slot for Option<T> {
 impl<T: Value> Slot for Vec<T> {
     const TYPE: TypeName = T::TYPE;
     const REQUIRED: bool = false;
+    const LIST: bool = true;
 
     fn write(&self, name: &str, out: &mut Vec<Element>, encode: Encode) {
         self.iter().for_each(|value| value.write(name, out, encode));

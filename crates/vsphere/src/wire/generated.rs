@@ -130,6 +130,17 @@ data! {
         state "state" "5.0" String,
         state_reporter "stateReporter" "5.0" Option<MoRef>,
     }
+    ComputeResourceSummary {
+        total_cpu "totalCpu" "" i32,
+        total_memory "totalMemory" "" i64,
+        num_cpu_cores "numCpuCores" "" i16,
+        num_cpu_threads "numCpuThreads" "" i16,
+        effective_cpu "effectiveCpu" "" i32,
+        effective_memory "effectiveMemory" "" i64,
+        num_hosts "numHosts" "" i32,
+        num_effective_hosts "numEffectiveHosts" "" i32,
+        overall_status "overallStatus" "" ManagedEntityStatus,
+    }
     ConcurrentAccess: VimFault {
     }
     ConnectedIso: OvfExport {
@@ -142,6 +153,28 @@ data! {
     }
     CustomFieldValue {
         key "key" "" i32,
+    }
+    DatacenterConfigInfo {
+        default_hardware_version_key "defaultHardwareVersionKey" "5.1" Option<String>,
+        maximum_hardware_version_key "maximumHardwareVersionKey" "7.0.2.0" Option<String>,
+    }
+    DatastoreCapability {
+        directory_hierarchy_supported "directoryHierarchySupported" "" bool,
+        raw_disk_mappings_supported "rawDiskMappingsSupported" "" bool,
+        per_file_thin_provisioning_supported "perFileThinProvisioningSupported" "" bool,
+        storage_iorm_supported "storageIORMSupported" "4.1" bool,
+        native_snapshot_supported "nativeSnapshotSupported" "5.1" bool,
+        top_level_directory_create_supported "topLevelDirectoryCreateSupported" "5.5" Option<bool>,
+        se_sparse_supported "seSparseSupported" "5.5" Option<bool>,
+        vmfs_sparse_supported "vmfsSparseSupported" "6.5" Option<bool>,
+        vsan_sparse_supported "vsanSparseSupported" "6.5" Option<bool>,
+        upit_supported "upitSupported" "6.5" Option<bool>,
+        vmdk_expand_supported "vmdkExpandSupported" "6.7" Option<bool>,
+        clustered_vmdk_supported "clusteredVmdkSupported" "7.0.0.0" Option<bool>,
+    }
+    DatastoreHostMount {
+        key "key" "" MoRef,
+        mount_info "mountInfo" "" HostMountInfo,
     }
     DatastoreSummary {
         datastore "datastore" "" Option<MoRef>,
@@ -369,6 +402,17 @@ data! {
         distributed_memory_fairness "distributedMemoryFairness" "" Option<i32>,
         available_p_mem_capacity "availablePMemCapacity" "6.7" Option<i32>,
         uptime "uptime" "4.1" Option<i32>,
+    }
+    HostMountInfo {
+        path "path" "" Option<String>,
+        access_mode "accessMode" "" String,
+        mounted "mounted" "5.0" Option<bool>,
+        accessible "accessible" "" Option<bool>,
+        inaccessible_reason "inaccessibleReason" "5.1" Option<String>,
+        vmknic_name "vmknicName" "8.0.1.0" Option<String>,
+        vmknic_active "vmknicActive" "8.0.1.0" Option<bool>,
+        mount_failed_reason "mountFailedReason" "8.0.0.1" Option<String>,
+        num_tcp_connections "numTcpConnections" "8.0.1.0" Option<i32>,
     }
     HostNetworkResourceRuntime {
         pnic_resource_info "pnicResourceInfo" "6.0" Vec<HostPnicNetworkResourceInfo>,
@@ -637,6 +681,13 @@ data! {
         prefix_length "prefixLength" "4.1" i32,
         gateway "gateway" "4.1" NetIpRouteConfigInfoGateway,
     }
+    NetworkSummary {
+        network "network" "" Option<MoRef>,
+        name "name" "" String,
+        accessible "accessible" "" bool,
+        ip_pool_name "ipPoolName" "4.0" String,
+        ip_pool_id "ipPoolId" "5.1" Option<i32>,
+    }
     NoDiskSpace: FileFault {
         datastore "datastore" "" String,
     }
@@ -782,6 +833,52 @@ data! {
         shares "shares" "" Option<SharesInfo>,
         overhead_limit "overheadLimit" "" Option<i64>,
     }
+    ResourceConfigSpec {
+        entity "entity" "" Option<MoRef>,
+        change_version "changeVersion" "" Option<String>,
+        last_modified "lastModified" "" Option<DateTime>,
+        cpu_allocation "cpuAllocation" "" ResourceAllocationInfo,
+        memory_allocation "memoryAllocation" "" ResourceAllocationInfo,
+        scale_descendants_shares "scaleDescendantsShares" "7.0.0.0" Option<String>,
+    }
+    ResourcePoolQuickStats {
+        overall_cpu_usage "overallCpuUsage" "4.0" Option<i64>,
+        overall_cpu_demand "overallCpuDemand" "4.0" Option<i64>,
+        guest_memory_usage "guestMemoryUsage" "4.0" Option<i64>,
+        host_memory_usage "hostMemoryUsage" "4.0" Option<i64>,
+        distributed_cpu_entitlement "distributedCpuEntitlement" "4.0" Option<i64>,
+        distributed_memory_entitlement "distributedMemoryEntitlement" "4.0" Option<i64>,
+        static_cpu_entitlement "staticCpuEntitlement" "4.0" Option<i32>,
+        static_memory_entitlement "staticMemoryEntitlement" "4.0" Option<i32>,
+        private_memory "privateMemory" "4.0" Option<i64>,
+        shared_memory "sharedMemory" "4.0" Option<i64>,
+        swapped_memory "swappedMemory" "4.0" Option<i64>,
+        ballooned_memory "balloonedMemory" "4.0" Option<i64>,
+        overhead_memory "overheadMemory" "4.0" Option<i64>,
+        consumed_overhead_memory "consumedOverheadMemory" "4.0" Option<i64>,
+        compressed_memory "compressedMemory" "4.1" Option<i64>,
+    }
+    ResourcePoolResourceUsage {
+        reservation_used "reservationUsed" "" i64,
+        reservation_used_for_vm "reservationUsedForVm" "" i64,
+        unreserved_for_pool "unreservedForPool" "" i64,
+        unreserved_for_vm "unreservedForVm" "" i64,
+        overall_usage "overallUsage" "" i64,
+        max_usage "maxUsage" "" i64,
+    }
+    ResourcePoolRuntimeInfo {
+        memory "memory" "" ResourcePoolResourceUsage,
+        cpu "cpu" "" ResourcePoolResourceUsage,
+        overall_status "overallStatus" "" ManagedEntityStatus,
+        shares_scalable "sharesScalable" "7.0.0.0" Option<String>,
+    }
+    ResourcePoolSummary {
+        name "name" "" String,
+        config "config" "" ResourceConfigSpec,
+        runtime "runtime" "" ResourcePoolRuntimeInfo,
+        quick_stats "quickStats" "4.0" Option<ResourcePoolQuickStats>,
+        configured_memory_mb "configuredMemoryMB" "4.0" Option<i32>,
+    }
     RestrictedVersion: SecurityError {
     }
     RetrieveOptions {
@@ -899,6 +996,9 @@ data! {
         activation_id "activationId" "6.0" Option<String>,
     }
     TaskReason {
+    }
+    TaskReasonUser: TaskReason {
+        user_name "userName" "" String,
     }
     Timedout: VimFault {
     }
@@ -1639,6 +1739,10 @@ data! {
         child_snapshot_list "childSnapshotList" "" Vec<VirtualMachineSnapshotTree>,
         replay_supported "replaySupported" "4.0" Option<bool>,
     }
+    VirtualMachineStorageInfo {
+        per_datastore_usage "perDatastoreUsage" "4.0" Vec<VirtualMachineUsageOnDatastore>,
+        timestamp "timestamp" "4.0" DateTime,
+    }
     VirtualMachineStorageSummary {
         committed "committed" "4.0" i64,
         uncommitted "uncommitted" "4.0" i64,
@@ -1654,6 +1758,12 @@ data! {
         quick_stats "quickStats" "" VirtualMachineQuickStats,
         overall_status "overallStatus" "" ManagedEntityStatus,
         custom_value "customValue" "" Vec<AnyCustomFieldValue>,
+    }
+    VirtualMachineUsageOnDatastore {
+        datastore "datastore" "4.0" MoRef,
+        committed "committed" "4.0" i64,
+        uncommitted "uncommitted" "4.0" i64,
+        unshared "unshared" "4.0" i64,
     }
     VirtualMachineVMCIDevice: VirtualDevice {
         id "id" "" Option<i64>,
@@ -1836,6 +1946,8 @@ data! {
 }
 
 poly! {
+    concrete AnyComputeResourceSummary: ComputeResourceSummary {
+    }
     concrete AnyCustomFieldValue: CustomFieldValue {
     }
     concrete AnyDescription: Description {
@@ -1917,6 +2029,8 @@ poly! {
     }
     concrete AnyNetBIOSConfigInfo: NetBIOSConfigInfo {
     }
+    concrete AnyNetworkSummary: NetworkSummary {
+    }
     concrete AnyNoPermission: NoPermission {
         NotAuthenticated,
     }
@@ -1940,6 +2054,8 @@ poly! {
     }
     concrete AnyOvfHardwareExport: OvfHardwareExport {
         OvfUnableToExportDisk,
+    }
+    concrete AnyResourcePoolSummary: ResourcePoolSummary {
     }
     concrete AnyRuntimeFault: RuntimeFault {
         MethodDisabled,
@@ -1971,6 +2087,7 @@ poly! {
     concrete AnyTaskInProgress: TaskInProgress {
     }
     concrete AnyTaskReason: TaskReason {
+        TaskReasonUser,
     }
     concrete AnyTimedout: Timedout {
     }
@@ -2307,6 +2424,18 @@ managed! {
         "config" "4.0" "DVPortgroupConfigInfo",
         "portKeys" "4.0" "string[]",
     }
+    "DistributedVirtualSwitch" "ManagedEntity" {
+        "uuid" "4.0" "string",
+        "capability" "4.0" "DVSCapability",
+        "summary" "4.0" "DVSSummary",
+        "config" "4.0" "DVSConfigInfo",
+        "networkResourcePool" "4.1" "DVSNetworkResourcePool[]",
+        "portgroup" "4.0" "ManagedObjectReference[]",
+        "runtime" "5.1" "DVSRuntimeInfo",
+    }
+    "EnvironmentBrowser" "" {
+        "datastoreBrowser" "" "ManagedObjectReference",
+    }
     "ExtensibleManagedObject" "" {
         "value" "" "CustomFieldValue[]",
         "availableField" "" "CustomFieldDef[]",
@@ -2316,6 +2445,10 @@ managed! {
         "childEntity" "" "ManagedObjectReference[]",
         "namespace" "7.0.0.0" "string",
         "externallyManagedFolderInfo" "9.0.0.0" "FolderExternallyManagedFolderInfo",
+    }
+    "HostDatastoreBrowser" "" {
+        "datastore" "" "ManagedObjectReference[]",
+        "supportedType" "" "FileQuery[]",
     }
     "HostSystem" "ManagedEntity" {
         "runtime" "" "HostRuntimeInfo",
@@ -2371,6 +2504,10 @@ managed! {
         "host" "" "ManagedObjectReference[]",
         "vm" "" "ManagedObjectReference[]",
     }
+    "OpaqueNetwork" "Network" {
+        "capability" "6.5" "OpaqueNetworkCapability",
+        "extraConfig" "6.5" "OptionValue[]",
+    }
     "OvfManager" "" {
         "ovfImportOption" "5.1" "OvfOptionInfo[]",
         "ovfExportOption" "5.1" "OvfOptionInfo[]",
@@ -2406,6 +2543,10 @@ managed! {
         "messageLocaleList" "" "string[]",
         "supportedLocaleList" "" "string[]",
         "defaultLocale" "" "string",
+    }
+    "StoragePod" "Folder" {
+        "summary" "5.0" "StoragePodSummary",
+        "podStorageDrsEntry" "5.0" "PodStorageDrsEntry",
     }
     "Task" "ExtensibleManagedObject" {
         "info" "" "TaskInfo",
@@ -2446,5 +2587,7 @@ managed! {
         "config" "" "VirtualMachineConfigInfo",
         "childSnapshot" "4.1" "ManagedObjectReference[]",
         "vm" "6.0" "ManagedObjectReference",
+    }
+    "VmwareDistributedVirtualSwitch" "DistributedVirtualSwitch" {
     }
 }

@@ -155,6 +155,7 @@ macro_rules! data {
                         name: $wire,
                         since: $crate::wire::ApiVersion::since($since),
                         type_name: <$kind as $crate::wire::Slot>::TYPE,
+                        list: <$kind as $crate::wire::Slot>::LIST,
                     },
                 )*],
                 check: |element, decode| <$name as $crate::wire::Value>::read(element, decode).map(drop),

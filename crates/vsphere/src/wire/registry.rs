@@ -28,6 +28,8 @@ pub struct FieldInfo {
     pub since: ApiVersion,
     /// Type of one value.
     pub type_name: TypeName,
+    /// True when there may be several values.
+    pub list: bool,
 }
 
 /// A generated call.

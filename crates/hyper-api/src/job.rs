@@ -1,0 +1,226 @@
+//! A job: what was asked for, and where it is.
+//!
+//! ```text
+//!  pending ──► running ──┬─► completed
+//!     │                  ├─► failed        `problem` says why
+//!     └──────────────────┴─► cancelled
+//! ```
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Problem, Progress, Report};
+
+/// The id of a job: a UUID of version 4, because older clients show eight characters of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(String);
+
+impl JobId {
+    /// Takes an id as it came.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// Returns the id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What to export, and where to: the body of `POST /api/v1/jobs`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportSpec {
+    /// Inventory path, or a name that fits exactly one VM.
+    pub vm: String,
+    /// Absolute target directory; made when missing.
+    pub output: PathBuf,
+}
+
+impl ExportSpec {
+    /// Reads the body of a submit. Unlike a job that is read back, a request with a field that this
+    /// version does not know is refused: an option is never accepted and ignored.
+    ///
+    /// # Errors
+    /// When `body` is not JSON, lacks a field or has one too many.
+    pub fn from_request(body: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Strict {
+            vm: String,
+            output: PathBuf,
+        }
+        let Strict { vm, output } = serde_json::from_slice(body)?;
+        Ok(Self { vm, output })
+    }
+}
+
+/// The five words that a job's state can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Accepted, not begun.
+    Pending,
+    /// At work.
+    Running,
+    /// Done; `report` is there.
+    Completed,
+    /// Ended badly; `problem` is there.
+    Failed,
+    /// Stopped because somebody asked.
+    Cancelled,
+}
+
+impl JobState {
+    /// Returns true when the state never changes again.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    /// Returns the word that stands on the wire.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Where a job is; the order is the order of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Phase {
+    /// Not begun, or waiting for somebody else's hold to end.
+    Waiting,
+    /// Logging in and finding the VM.
+    Connecting,
+    /// Checking what can be exported and whether the target takes it.
+    Planning,
+    /// Waiting for the server to make the export ready.
+    Preparing,
+    /// Bytes are moving.
+    Copying,
+    /// Comparing hashes.
+    Verifying,
+    /// Syncing and renaming.
+    Finishing,
+    /// Giving the VM back after a failure or a stop.
+    Undoing,
+    /// A word of a newer daemon that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Phase {
+    /// Returns the word that stands on the wire.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Connecting => "connecting",
+            Self::Planning => "planning",
+            Self::Preparing => "preparing",
+            Self::Copying => "copying",
+            Self::Verifying => "verifying",
+            Self::Finishing => "finishing",
+            Self::Undoing => "undoing",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A whole picture of one job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// Counts up with every change; also the id of the event that carries this picture.
+    pub revision: u64,
+    /// What was asked for.
+    pub spec: ExportSpec,
+    /// Its state.
+    pub state: JobState,
+    /// Where it is; of a job that has ended, where it was then.
+    pub phase: Phase,
+    /// Inventory path of the VM, once it is found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm_path: Option<String>,
+    /// How far it is.
+    #[serde(default)]
+    pub progress: Progress,
+    /// Odd things that a person should read, oldest first.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// What it made; present when completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
+    /// Why it failed; present when failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// When it was accepted.
+    pub created_at: String,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// When it ended, in whatever way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+}
+
+/// The reply of `GET /api/v1/jobs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobList {
+    /// The jobs, newest first.
+    pub jobs: Vec<Job>,
+    /// The length of `jobs`.
+    pub total: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_what_serde_writes() {
+        use JobState::*;
+        for state in [Pending, Running, Completed, Failed, Cancelled] {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.word());
+        }
+        for phase in [
+            Phase::Waiting,
+            Phase::Connecting,
+            Phase::Planning,
+            Phase::Preparing,
+            Phase::Copying,
+            Phase::Verifying,
+            Phase::Finishing,
+            Phase::Undoing,
+        ] {
+            assert_eq!(serde_json::to_value(phase).unwrap(), phase.word());
+        }
+    }
+
+    #[test]
+    fn a_request_with_an_option_that_is_not_built_is_refused_by_name() {
+        let body = br#"{"vm":"web01","output":"/tmp/x","format":"qcow2"}"#;
+        assert!(ExportSpec::from_request(body).unwrap_err().to_string().contains("format"));
+    }
+
+    #[test]
+    fn a_job_of_a_newer_daemon_is_read_without_its_news() {
+        let spec: ExportSpec = serde_json::from_str(r#"{"vm":"a","output":"/b","format":"qcow2"}"#).unwrap();
+        assert_eq!(spec, ExportSpec { vm: "a".into(), output: "/b".into() });
+        assert_eq!(serde_json::from_str::<Phase>("\"converting\"").unwrap(), Phase::Unknown);
+    }
+}

@@ -1,0 +1,28 @@
+//! What the programs say to each other: wire types of `/api/v1` and a small HTTP client.
+//!
+//! The types here are one of the three places in the project that are serialized (DESIGN, "The
+//! seams"). Their rules:
+//!
+//! * Fields are only added, never renamed; a reader ignores fields and words that it does not know
+//!   ([`Phase::Unknown`], [`ProblemKind::Unknown`]). `tests/samples` keeps what older versions wrote.
+//! * Sizes are bytes, rates bytes per second, durations name their unit; times are RFC 3339 in UTC with `Z`.
+//! * No type has a field for a secret.
+//!
+//! What this crate does not do: no vSphere, no disks, no terminal. `hypervisord` serves these
+//! types, `hyperctl` reads them; they meet nowhere else.
+
+pub mod client;
+mod info;
+mod job;
+mod problem;
+mod progress;
+mod report;
+pub mod sse;
+mod vm;
+
+pub use info::Info;
+pub use job::{ExportSpec, Job, JobId, JobList, JobState, Phase};
+pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem, ProblemKind};
+pub use progress::{Amounts, FileProgress, Progress};
+pub use report::{FileReport, Proof, Report};
+pub use vm::{Vm, VmList};

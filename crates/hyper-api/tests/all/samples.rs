@@ -1,0 +1,88 @@
+//! Old samples stay readable for ever, and what is read is written again without loss.
+//!
+//! A sample is never edited: a change of the wire adds a file.
+
+use std::fmt::Debug;
+
+use hyper_api::{ExportSpec, Info, Job, JobState, Phase, Problem, ProblemKind, Proof, VmList};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Reads a sample and checks that writing and reading it once more gives the same value.
+fn read<T: DeserializeOwned + Serialize + PartialEq + Debug>(sample: &str) -> T {
+    let value: T = serde_json::from_str(sample).expect("the sample is readable");
+    let again: T = serde_json::from_str(&serde_json::to_string(&value).unwrap()).unwrap();
+    assert_eq!(value, again);
+    value
+}
+
+/// Checks that a sample of the present version is written exactly as it stands there.
+fn is_current<T: Serialize>(value: &T, sample: &str) {
+    let sample: serde_json::Value = serde_json::from_str(sample).unwrap();
+    assert_eq!(serde_json::to_value(value).unwrap(), sample);
+}
+
+#[test]
+fn a_list_of_vms_of_0_1_is_read() {
+    let sample = include_str!("../samples/vms-0.1.json");
+    let list: VmList = read(sample);
+    is_current(&list, sample);
+    assert_eq!(list.vms[0].path, "/DC0/vm/web/web%2f01");
+    assert_eq!(list.vms[1].instance_uuid, None);
+}
+
+#[test]
+fn an_export_of_0_1_is_read() {
+    let sample = include_str!("../samples/export-0.1.json");
+    let spec: ExportSpec = read(sample);
+    is_current(&spec, sample);
+    assert_eq!(ExportSpec::from_request(sample.as_bytes()).unwrap(), spec);
+}
+
+#[test]
+fn a_running_job_of_0_1_is_read() {
+    let sample = include_str!("../samples/job-running-0.1.json");
+    let job: Job = read(sample);
+    is_current(&job, sample);
+    assert_eq!((job.state, job.phase), (JobState::Running, Phase::Copying));
+    assert_eq!(job.progress.files[0].amounts.eta_s, Some(12));
+}
+
+#[test]
+fn a_completed_job_of_0_1_is_read() {
+    let sample = include_str!("../samples/job-completed-0.1.json");
+    let job: Job = read(sample);
+    is_current(&job, sample);
+    assert_eq!(job.report.unwrap().proof, Some(Proof::Manifest));
+}
+
+#[test]
+fn a_failed_job_of_0_1_is_read() {
+    let sample = include_str!("../samples/job-failed-0.1.json");
+    let job: Job = read(sample);
+    is_current(&job, sample);
+    assert_eq!(job.problem.unwrap().kind, ProblemKind::Target);
+}
+
+#[test]
+fn a_problem_of_0_1_is_read() {
+    let sample = include_str!("../samples/problem-0.1.json");
+    let problem: Problem = read(sample);
+    is_current(&problem, sample);
+    assert_eq!(problem.to_string(), "find VM web01: three VMs have this name");
+}
+
+#[test]
+fn the_info_of_0_1_is_read() {
+    let sample = include_str!("../samples/info-0.1.json");
+    let info: Info = read(sample);
+    is_current(&info, sample);
+    assert_eq!(info.pid, 4711);
+}
+
+#[test]
+fn a_job_of_the_future_is_read_as_far_as_it_is_known() {
+    let job: Job = read(include_str!("../samples/job-future.json"));
+    assert_eq!(job.phase, Phase::Unknown);
+    assert_eq!(job.problem.unwrap().kind, ProblemKind::Unknown);
+    assert_eq!(job.report.unwrap().proof, Some(Proof::Unknown));
+}

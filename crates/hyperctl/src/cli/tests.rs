@@ -1,0 +1,150 @@
+//! Help and refusals as people see them.
+
+use super::*;
+
+fn stopped(items: &[&str]) -> Stop {
+    parse(["hyperctl"].iter().chain(items).map(OsString::from).collect()).expect_err("the line ends without acting")
+}
+
+fn usage(items: &[&str]) -> String {
+    let stop = stopped(items);
+    assert_eq!(stop.exit, Exit::Usage, "{items:?}");
+    stop.text
+}
+
+fn help(items: &[&str]) -> String {
+    let stop = stopped(items);
+    assert_eq!(stop.exit, Exit::Done, "{items:?}");
+    stop.text
+}
+
+#[test]
+fn the_definition_of_the_commands_is_sound() {
+    Line::command().debug_assert();
+}
+
+#[test]
+fn every_way_to_ask_for_help_says_the_same() {
+    for items in [&["-h"][..], &["-help"], &["--help"]] {
+        assert_eq!(help(items), help(&["help"]));
+    }
+    for items in [&["export", "-h"][..], &["export", "--help"], &["export", "vm", "-help"]] {
+        assert_eq!(help(items), help(&["help", "export"]));
+    }
+}
+
+#[test]
+fn help_lists_the_commands() {
+    insta::assert_snapshot!(help(&["help"]), @"
+    Bring VMs out of vCenter and ESXi
+
+    Usage: hyperctl [OPTIONS] [COMMAND]
+
+    Commands:
+      export      Export a VM as an OVF package
+      list        List the VMs of the source
+      demo        Show an export from a simulated vCenter, step by step
+      completion  Print a completion script for a shell
+      version     Print the version
+      help        Explain a command
+
+    Options:
+          --daemon <URL>            Daemon to talk to (http://host:port or unix:///path); also HYPERVISORD_URL
+          --version[=<true|false>]  Print the version
+      -h, --help                    Print help
+
+    The source is read from the environment, as govc reads it: GOVC_URL, GOVC_USERNAME,
+    GOVC_PASSWORD, GOVC_INSECURE, GOVC_TLS_CA_CERTS, GOVC_TLS_KNOWN_HOSTS, GOVC_DATACENTER.
+    Flags take one dash or two, before or after other words.
+    ");
+}
+
+#[test]
+fn help_of_export_explains_its_flags() {
+    insta::assert_snapshot!(help(&["help", "export"]), @"
+    Export a VM as an OVF package
+
+    Usage: hyperctl export [OPTIONS] <VM>
+
+    Arguments:
+      <VM>  Inventory path (/DC/vm/folder/name), or a name that fits exactly one VM
+
+    Options:
+          --daemon <URL>            Daemon to talk to (http://host:port or unix:///path); also HYPERVISORD_URL
+      -o, --output <DIR>            Directory for the package, made when missing [default: ./export-NAME]
+          --json[=<true|false>]     Print JSON, and nothing else on standard output
+          --version[=<true|false>]  Print the version
+      -h, --help                    Print help
+    ");
+}
+
+#[test]
+fn help_of_list_explains_its_flags() {
+    insta::assert_snapshot!(help(&["help", "list"]), @"
+    List the VMs of the source
+
+    Usage: hyperctl list [OPTIONS]
+
+    Options:
+          --daemon <URL>            Daemon to talk to (http://host:port or unix:///path); also HYPERVISORD_URL
+          --filter <TEXT>           Only VMs whose name or path contains this text, in any case
+          --json[=<true|false>]     Print JSON, and nothing else on standard output
+          --version[=<true|false>]  Print the version
+      -h, --help                    Print help
+    ");
+}
+
+#[test]
+fn a_wrong_line_says_why_first() {
+    insta::assert_snapshot!(usage(&["frobnicate\u{1b}"]), @r"
+    error: unknown command 'frobnicate\u{1b}'
+    hint: see `hyperctl help`
+    ");
+    insta::assert_snapshot!(usage(&["export", "vm1", "-nope"]), @"
+    error: unknown flag -nope
+    hint: see `hyperctl export -h`
+    ");
+    insta::assert_snapshot!(usage(&["export"]), @"
+    error: the following required arguments were not provided:
+      <VM>
+
+    Usage: hyperctl export <VM>
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(usage(&["list", "stray"]), @"
+    error: unexpected argument 'stray' found
+
+    Usage: hyperctl list [OPTIONS]
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(usage(&["list", "-json=maybe"]), @"
+    error: invalid value 'maybe' for '--json[=<true|false>]': a boolean is true or false
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(usage(&["completion", "-shell", "tcsh"]), @"
+    error: invalid value 'tcsh' for '--shell <SHELL>'
+      [possible values: bash, zsh, fish]
+
+      tip: a similar value exists: 'zsh'
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn no_command_is_a_usage_error_with_the_usage() {
+    let text = usage(&[]);
+    assert!(text.starts_with("error: no command given\n"), "{text}");
+    assert!(text.contains("Usage: hyperctl"), "{text}");
+}
+
+#[test]
+fn version_stands_alone_or_anywhere() {
+    for items in [&["-version"][..], &["--version"], &["list", "-version"]] {
+        let line = parse(["hyperctl"].iter().chain(items).map(OsString::from).collect()).unwrap();
+        assert!(line.globals.version, "{items:?}");
+    }
+}

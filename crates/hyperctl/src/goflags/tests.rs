@@ -1,0 +1,103 @@
+//! The grammar as a table.
+
+use super::*;
+use crate::cli::command;
+
+fn rewritten(items: &[&str]) -> Result<Vec<String>, String> {
+    let items: Vec<_> = ["hyperctl"].iter().chain(items).map(OsString::from).collect();
+    let items = rewrite(&command(), &items).map_err(|wrong| wrong.reason)?;
+    Ok(items.iter().skip(1).map(|item| item.to_str().unwrap().to_owned()).collect())
+}
+
+#[test]
+fn lines_that_are_right() {
+    for (items, expected) in [
+        // One dash, two dashes, with and without an equals sign.
+        (&["export", "vm1", "-o", "/x"][..], &["export", "--output=/x", "--", "vm1"][..]),
+        (&["export", "vm1", "-output", "/x"], &["export", "--output=/x", "--", "vm1"]),
+        (&["export", "vm1", "--output=/x"], &["export", "--output=/x", "--", "vm1"]),
+        (&["export", "vm1", "-o=/x"], &["export", "--output=/x", "--", "vm1"]),
+        (&["list", "-json"], &["list", "--json"]),
+        (&["list", "--json"], &["list", "--json"]),
+        // A value is taken whatever it looks like, and is not read as a flag.
+        (&["list", "-filter", "-json"], &["list", "--filter=-json"]),
+        (&["export", "-o", "--", "vm1"], &["export", "--output=--", "--", "vm1"]),
+        (&["export", "-o", "-daemon", "vm1"], &["export", "--output=-daemon", "--", "vm1"]),
+        (&["export", "-o", "help", "vm1"], &["export", "--output=help", "--", "vm1"]),
+        (&["list", "-filter="], &["list", "--filter="]),
+        (&["list", "-filter", ""], &["list", "--filter="]),
+        (&["list", "-filter=a=b"], &["list", "--filter=a=b"]),
+        // Booleans.
+        (&["list", "-json=false"], &["list", "--json=false"]),
+        (&["export", "-json", "false"], &["export", "--json", "--", "false"]),
+        // The last of a repeated flag wins.
+        (&["list", "-filter", "a", "-filter", "b"], &["list", "--filter=b"]),
+        (&["list", "-json", "-json=0"], &["list", "--json=0"]),
+        // Global flags before and after the command; flags after positionals.
+        (&["-daemon", "http://h:1", "list"], &["list", "--daemon=http://h:1"]),
+        (&["list", "-daemon=http://h:1"], &["list", "--daemon=http://h:1"]),
+        (&["-daemon", "list", "list"], &["list", "--daemon=list"]),
+        (&["export", "vm1", "-json"], &["export", "--json", "--", "vm1"]),
+        // The end of flags, and a lone dash.
+        (&["export", "--", "-vm"], &["export", "--", "-vm"]),
+        (&["--", "list", "-json"], &["list", "--", "-json"]),
+        (&["export", "-"], &["export", "--", "-"]),
+        // Help and version.
+        (&["help"], &["--help"]),
+        (&["help", "export"], &["export", "--help"]),
+        (&["-h"], &["--help"]),
+        (&["-help"], &["--help"]),
+        (&["export", "-h"], &["export", "--help"]),
+        (&["export", "vm1", "--help"], &["export", "--help", "--", "vm1"]),
+        (&["-version"], &["--version"]),
+        (&["--version"], &["--version"]),
+        (&[], &[]),
+    ] {
+        assert_eq!(
+            rewritten(items).as_deref(),
+            Ok(&*expected.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()),
+            "{items:?}"
+        );
+    }
+}
+
+#[test]
+fn lines_that_are_wrong() {
+    for (items, reason) in [
+        (&["frobnicate"][..], "unknown command 'frobnicate'"),
+        (&["-"], "unknown command '-'"),
+        (&[""], "unknown command ''"),
+        (&["list", "-nope"], "unknown flag -nope"),
+        (&["list", "-nope=1"], "unknown flag -nope"),
+        (&["list", "-o", "x"], "unknown flag -o"),
+        (&["-json", "list"], "unknown flag -json"),
+        (&["export", "-o"], "flag -o needs a value"),
+        (&["-daemon"], "flag -daemon needs a value"),
+        (&["list", "---json"], "'---json' is no flag"),
+        (&["list", "-=x"], "'-=x' is no flag"),
+        (&["list", "--=x"], "'--=x' is no flag"),
+    ] {
+        assert_eq!(rewritten(items), Err(reason.to_owned()), "{items:?}");
+    }
+}
+
+#[test]
+fn a_value_that_is_no_text_arrives_unchanged() {
+    let value = OsString::from_vec(b"/x\xff=y".to_vec());
+    let items = ["hyperctl".into(), "export".into(), "-o".into(), value, "vm1".into()];
+    let items = rewrite(&command(), &items).unwrap();
+    assert_eq!(items[2].as_bytes(), b"--output=/x\xff=y");
+}
+
+#[test]
+fn booleans_are_those_of_go() {
+    for text in ["1", "t", "T", "true", "TRUE", "True"] {
+        assert_eq!(boolean(text), Ok(true));
+    }
+    for text in ["0", "f", "F", "false", "FALSE", "False"] {
+        assert_eq!(boolean(text), Ok(false));
+    }
+    for text in ["", "yes", "tRUE", " 1"] {
+        assert!(boolean(text).is_err(), "{text:?}");
+    }
+}

@@ -1,0 +1,96 @@
+//! What a finished export says: VM, files, bytes, rate, proof, and where the package lies.
+
+use hyper_api::{FileReport, Job, Proof, Report};
+
+use crate::escape::escape;
+use crate::human;
+use crate::table;
+
+/// Returns the summary of a completed job; of any other nothing, its error says it all.
+pub(crate) fn completed(job: &Job) -> String {
+    job.report.as_ref().map_or_else(String::new, report)
+}
+
+fn report(report: &Report) -> String {
+    let rate = human::mean_rate(report.received_bytes, report.copy_ms).map(|rate| format!(" ({rate})"));
+    let received = format!(
+        "{} in {}{}",
+        human::bytes(report.received_bytes),
+        human::milliseconds(report.copy_ms),
+        rate.unwrap_or_default()
+    );
+    let mut text = String::new();
+    for (label, value) in [
+        ("VM", escape(&report.vm_path).into_owned()),
+        ("Package", escape(&report.directory.join(&report.descriptor).to_string_lossy()).into_owned()),
+        ("Received", received),
+        ("Proof", report.proof.map_or("no disks to prove", explain).to_owned()),
+    ] {
+        text.push_str(&format!("{label:<9} {value}\n"));
+    }
+    let rows: Vec<_> = report.files.iter().map(row).collect();
+    text.push('\n');
+    text.push_str(&table::aligned(&["FILE", "SIZE", "CAPACITY", "PROOF", "SHA-256"], &rows));
+    text
+}
+
+fn row(file: &FileReport) -> Vec<String> {
+    vec![
+        escape(&file.name).into_owned(),
+        human::bytes(file.size_bytes),
+        file.capacity_bytes.map_or_else(|| "-".to_owned(), human::bytes),
+        file.proof.map_or("-", word).to_owned(),
+        escape(&file.sha256).into_owned(),
+    ]
+}
+
+fn word(proof: Proof) -> &'static str {
+    match proof {
+        Proof::Received => "received",
+        Proof::Manifest => "manifest",
+        _ => "unknown",
+    }
+}
+
+fn explain(proof: Proof) -> &'static str {
+    match proof {
+        Proof::Received => "received (complete streams of the right size; the host gave no hash)",
+        Proof::Manifest => "manifest (the host's own hash of every stream equals ours)",
+        _ => "unknown (a grade of a newer daemon)",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completed_export_says_what_where_and_how_sure() {
+        let sample = include_str!("../../hyper-api/tests/samples/job-completed-0.1.json");
+        let mut job: Job = serde_json::from_str(sample).unwrap();
+        insta::assert_snapshot!(completed(&job), @"
+        VM        /DC0/vm/web/web01
+        Package   /srv/export/web01/web01.ovf
+        Received  2.0 MiB in 1.5 s (1.3 MiB/s)
+        Proof     manifest (the host's own hash of every stream equals ours)
+
+        FILE               SIZE     CAPACITY  PROOF     SHA-256
+        web01-disk-0.vmdk  2.0 MiB  8.0 MiB   manifest  e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+        web01.ovf          2.9 KiB  -         -         e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+        ");
+        job.report = None;
+        assert_eq!(completed(&job), "");
+    }
+
+    #[test]
+    fn hostile_names_stay_on_their_line() {
+        let sample = include_str!("../../hyper-api/tests/samples/job-completed-0.1.json");
+        let mut job: Job = serde_json::from_str(sample).unwrap();
+        let report = job.report.as_mut().unwrap();
+        report.vm_path = "/DC0/vm/a\nProof     source\u{1b}[8m".into();
+        report.files[0].name = "a\u{202e}b\r.vmdk".into();
+        let text = completed(&job);
+        assert!(!text.contains(['\u{1b}', '\u{202e}', '\r']), "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("Proof")).count(), 1, "{text}");
+    }
+}

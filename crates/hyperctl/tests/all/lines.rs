@@ -1,0 +1,114 @@
+//! Command lines that end at once.
+
+use crate::support::{Place, has_daemon};
+
+#[test]
+fn the_version_is_the_line_that_older_callers_read() {
+    for args in [&["version"][..], &["-version"], &["--version"]] {
+        let ended = Place::new().run(args, &[]);
+        let expected = format!("hyperctl version {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!((ended.code, ended.out, ended.err.as_str()), (Some(0), expected, ""), "{args:?}");
+    }
+}
+
+#[test]
+fn help_goes_to_standard_output_and_ends_well() {
+    for args in [&["help"][..], &["-h"], &["export", "-help"], &["help", "list"]] {
+        let ended = Place::new().run(args, &[]);
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{args:?}");
+        assert!(ended.out.contains("Usage: hyperctl"), "{args:?}: {}", ended.out);
+    }
+}
+
+#[test]
+fn wrong_lines_end_with_2_and_say_why_on_standard_error() {
+    for args in [&[][..], &["frobnicate"], &["list", "-nope"], &["export"], &["list", "-json=2"], &["completion"]] {
+        let ended = Place::new().run(args, &[]);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{args:?}");
+        assert!(ended.err.starts_with("error: "), "{args:?}: {}", ended.err);
+    }
+}
+
+#[test]
+fn completions_are_made_for_three_shells_by_flag_and_by_word() {
+    for shell in ["bash", "zsh", "fish"] {
+        let by_word = Place::new().run(&["completion", shell], &[]);
+        let by_flag = Place::new().run(&["completion", "-shell", shell], &[]);
+        assert_eq!((by_word.code, by_flag.code), (Some(0), Some(0)));
+        assert_eq!(by_word.out, by_flag.out);
+        assert!(by_word.out.contains("hyperctl") && by_word.out.contains("export"), "{shell}");
+    }
+}
+
+#[test]
+fn a_named_daemon_is_refused_and_not_ignored() {
+    for (args, environment) in [
+        (&["list", "-daemon", "http://localhost:8080"][..], &[][..]),
+        (&["-daemon=http://localhost:8080", "export", "vm1"], &[]),
+        (&["list"], &[("HYPERVISORD_URL", "http://localhost:8080")]),
+    ] {
+        let ended = Place::new().run(args, environment);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(3), ""), "{args:?}");
+        assert!(ended.err.contains("no daemon mode yet"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_daemon_that_cannot_be_started_ends_with_3_and_is_named() {
+    let missing = Place::new().run(&["list"], &[("HYPERVISORD_BIN", "/nowhere/hypervisord")]);
+    assert_eq!(missing.code, Some(3));
+    assert!(missing.err.starts_with("error: start /nowhere/hypervisord: "), "{}", missing.err);
+    let broken = Place::new().run(&["list"], &[("HYPERVISORD_BIN", "/bin/false")]);
+    assert_eq!(broken.code, Some(3));
+    assert!(broken.err.contains("it ended with exit status: 1"), "{}", broken.err);
+}
+
+#[test]
+fn a_demo_without_a_simulator_says_so() {
+    let ended = Place::new().run(&["demo"], &[("VCENTER_SIM_BIN", "/nowhere/vcenter-sim")]);
+    assert_eq!(ended.code, Some(3));
+    assert!(ended.err.starts_with("error: start /nowhere/vcenter-sim: "), "{}", ended.err);
+}
+
+#[test]
+fn without_a_source_the_first_line_says_which_variable_is_missing() {
+    if !has_daemon() {
+        return;
+    }
+    for args in [&["list"][..], &["list", "-json"], &["export", "vm1"]] {
+        for environment in [&[][..], &[("GOVC_URL", "")]] {
+            let ended = Place::new().run(args, environment);
+            assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{args:?}");
+            assert!(ended.err.starts_with("error: ") && ended.err.contains("GOVC_URL"), "{}", ended.err);
+        }
+    }
+}
+
+#[test]
+fn a_source_that_is_not_there_ends_with_8_and_no_secret_is_shown() {
+    if !has_daemon() {
+        return;
+    }
+    // Port 1 of this machine: nothing listens there.
+    let environment = [("GOVC_URL", "https://user:secret@127.0.0.1:1")];
+    for args in [&["list"][..], &["export", "vm1"]] {
+        let ended = Place::new().run(args, &environment);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(8), ""), "{args:?}: {}", ended.err);
+        assert!(ended.err.starts_with("source: https://127.0.0.1:1 (GOVC_URL)\n"), "{}", ended.err);
+        assert_eq!(ended.err.matches("error: ").count(), 1, "{}", ended.err);
+        assert!(!ended.err.contains("secret"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_failed_export_with_json_prints_the_job_and_nothing_else() {
+    if !has_daemon() {
+        return;
+    }
+    let ended = Place::new().run(&["export", "vm1", "-json"], &[("GOVC_URL", "127.0.0.1:1")]);
+    assert_eq!(ended.code, Some(8));
+    let job: hyper_api::Job = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(job.state, hyper_api::JobState::Failed);
+    assert_eq!(job.problem.unwrap().kind, hyper_api::ProblemKind::Unreachable);
+    assert!(job.spec.output.ends_with("export-vm1") && job.spec.output.is_absolute());
+}

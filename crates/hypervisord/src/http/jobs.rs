@@ -1,0 +1,47 @@
+//! Submitting, reading and cancelling jobs.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{self, Path};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use hyper_api::{ExportSpec, Job, JobId, JobList, ProblemKind};
+
+use super::State;
+use super::reply::Refusal;
+use crate::problems::problem;
+
+pub(super) async fn submit(
+    state: extract::State<State>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<impl IntoResponse, Refusal> {
+    let body = body.map_err(|error| problem(ProblemKind::Usage, format!("receive the job: {}", error.body_text())))?;
+    let spec = ExportSpec::from_request(&body)
+        .map_err(|error| problem(ProblemKind::Usage, format!("read the job: {error}")))?;
+    let (_, engine) = state.configured.engine.as_ref().map_err(Clone::clone)?;
+    let job = state.jobs.submit(Arc::clone(engine), spec)?;
+    let location = format!("/api/v1/jobs/{}", job.id);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Job::clone(&job))))
+}
+
+pub(super) async fn list(state: extract::State<State>) -> Json<JobList> {
+    let jobs: Vec<_> = state.jobs.list().iter().map(|job| Job::clone(job)).collect();
+    Json(JobList { total: jobs.len().try_into().unwrap_or(u64::MAX), jobs })
+}
+
+pub(super) async fn one(state: extract::State<State>, Path(id): Path<String>) -> Result<Json<Job>, Refusal> {
+    let pictures = state.jobs.watch(&JobId::new(id))?;
+    let job = Job::clone(&pictures.borrow());
+    Ok(Json(job))
+}
+
+pub(super) async fn cancel(
+    state: extract::State<State>,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<Job>), Refusal> {
+    let job = state.jobs.cancel(&JobId::new(id))?;
+    Ok((StatusCode::ACCEPTED, Json(Job::clone(&job))))
+}

@@ -1,0 +1,72 @@
+//! From `migrate`'s types to those of the wire. Only names change here, but for paths: on the wire
+//! an inventory path begins at the root, with a slash.
+
+use hyper_api as wire;
+use migrate::export::{FileReport, Phase, Proof, Report};
+
+/// Returns a VM as it stands on the wire.
+pub fn vm(vm: migrate::inventory::Vm) -> wire::Vm {
+    wire::Vm {
+        path: rooted(&vm.path),
+        name: vm.name,
+        moref: vm.moref,
+        instance_uuid: vm.instance_uuid,
+        power_state: vm.power_state,
+        connection_state: vm.connection_state,
+        template: vm.template,
+        guest: vm.guest,
+        cpus: vm.cpus,
+        memory_mib: vm.memory_mib,
+        committed_bytes: vm.committed_bytes,
+    }
+}
+
+pub(super) fn phase(phase: Phase) -> wire::Phase {
+    match phase {
+        Phase::Connecting => wire::Phase::Connecting,
+        Phase::Planning => wire::Phase::Planning,
+        Phase::Preparing => wire::Phase::Preparing,
+        Phase::Copying => wire::Phase::Copying,
+        Phase::Verifying => wire::Phase::Verifying,
+        Phase::Finishing => wire::Phase::Finishing,
+        Phase::Undoing => wire::Phase::Undoing,
+        // A phase that migrate has learnt and this table has not.
+        _ => wire::Phase::Unknown,
+    }
+}
+
+pub(super) fn report(report: Report) -> wire::Report {
+    wire::Report {
+        vm_path: rooted(&report.vm_path),
+        instance_uuid: report.instance_uuid,
+        directory: report.directory,
+        descriptor: report.descriptor,
+        files: report.files.into_iter().map(file).collect(),
+        received_bytes: report.received_bytes,
+        copy_ms: report.copy_ms,
+        proof: report.proof.map(proof),
+    }
+}
+
+fn file(file: FileReport) -> wire::FileReport {
+    wire::FileReport {
+        name: file.name,
+        size_bytes: file.size_bytes,
+        sha256: file.sha256,
+        capacity_bytes: file.capacity_bytes,
+        populated_bytes: file.populated_bytes,
+        proof: file.proof.map(proof),
+    }
+}
+
+fn proof(proof: Proof) -> wire::Proof {
+    match proof {
+        Proof::Received => wire::Proof::Received,
+        Proof::Manifest => wire::Proof::Manifest,
+    }
+}
+
+/// Returns an inventory path from the root.
+pub(super) fn rooted(path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
+}

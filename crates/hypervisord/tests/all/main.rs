@@ -1,0 +1,9 @@
+//! The private daemon as `hyperctl` meets it: first in this process over a twin of the engine, then
+//! as the real program.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
+
+mod jobs;
+mod process;
+mod routes;
+mod twin;

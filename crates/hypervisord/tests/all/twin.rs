@@ -1,0 +1,177 @@
+//! A twin of the engine whose every step a test decides, and a daemon over it.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use hyper_api::client::{Client, Endpoint, ErrorKind};
+use hyper_api::{ExportSpec, Job};
+use hypervisord::engine::{Configured, Engine};
+use hypervisord::private;
+use migrate::export::{FileProgress, Observer, Phase, Progress, Proof, Report, Request};
+use migrate::inventory::Vm;
+
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Exports by the name of the VM: `ok`, `fails`, `panics`, or `hold`, which copies until it is
+/// cancelled and then needs a permit of `undo` to give the VM back.
+#[derive(Debug)]
+pub(crate) struct Twin {
+    pub(crate) undo: Semaphore,
+    pub(crate) holding: AtomicUsize,
+}
+
+impl Twin {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { undo: Semaphore::new(0), holding: AtomicUsize::new(0) })
+    }
+
+    async fn hold(&self, observer: &dyn Observer, cancel: CancellationToken) -> migrate::Result<Report> {
+        self.holding.fetch_add(1, Ordering::SeqCst);
+        observer.progress(&picture(Phase::Copying, 1));
+        cancel.cancelled().await;
+        observer.progress(&picture(Phase::Undoing, 1));
+        self.undo.acquire().await.unwrap().forget();
+        self.holding.fetch_sub(1, Ordering::SeqCst);
+        Err(migrate::Error::new(migrate::ErrorKind::Cancelled, "export hold: cancelled"))
+    }
+}
+
+impl Engine for Twin {
+    fn list(&self) -> BoxFuture<'_, migrate::Result<Vec<Vm>>> {
+        let vm = Vm {
+            path: "DC0/vm/ok".into(),
+            name: "ok".into(),
+            moref: "vm-1".into(),
+            instance_uuid: None,
+            power_state: "poweredOff".into(),
+            connection_state: "connected".into(),
+            template: false,
+            guest: None,
+            cpus: Some(1),
+            memory_mib: None,
+            committed_bytes: None,
+        };
+        async move { Ok(vec![vm]) }.boxed()
+    }
+
+    fn export<'a>(
+        &'a self,
+        request: &'a Request,
+        observer: Arc<dyn Observer>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, migrate::Result<Report>> {
+        async move {
+            match request.vm.as_str() {
+                "ok" => {
+                    for received in 0..=100 {
+                        observer.progress(&picture(Phase::Copying, received));
+                        tokio::task::yield_now().await;
+                    }
+                    observer.warning("one device is not known here");
+                    Ok(report(request))
+                }
+                "fails" => Err(migrate::Error::new(migrate::ErrorKind::Target, "write into /full: no space left")
+                    .with_hint("make room")),
+                "panics" => panic!("as the test wants it"),
+                "hold" => self.hold(&*observer, cancel).await,
+                other => panic!("no test has a VM {other}"),
+            }
+        }
+        .boxed()
+    }
+}
+
+fn picture(phase: Phase, received: u64) -> Progress {
+    let file = FileProgress {
+        name: "ok-disk-0.vmdk".into(),
+        disk: true,
+        received_bytes: received,
+        covered_bytes: received * 10,
+        total_bytes: 1000,
+        complete: received == 100,
+    };
+    Progress { phase, vm_path: Some("DC0/vm/ok".into()), files: vec![file] }
+}
+
+fn report(request: &Request) -> Report {
+    Report {
+        vm_path: "DC0/vm/ok".into(),
+        instance_uuid: None,
+        directory: request.output.clone(),
+        descriptor: "ok.ovf".into(),
+        files: Vec::new(),
+        received_bytes: 100,
+        copy_ms: 5,
+        proof: Some(Proof::Manifest),
+    }
+}
+
+/// A private daemon in this process.
+pub(crate) struct Daemon {
+    pub(crate) client: Client,
+    pub(crate) socket: PathBuf,
+    pub(crate) stop: CancellationToken,
+    pub(crate) served: JoinHandle<anyhow::Result<()>>,
+    _directory: TempDir,
+}
+
+impl Daemon {
+    pub(crate) async fn over(twin: &Arc<Twin>) -> Self {
+        let engine: Arc<dyn Engine> = Arc::clone(twin) as Arc<dyn Engine>;
+        Self::with(Configured { engine: Ok(("https://twin:443".into(), engine)) }).await
+    }
+
+    pub(crate) async fn with(configured: Configured) -> Self {
+        let directory = private_directory();
+        let socket = directory.path().join("socket");
+        let stop = CancellationToken::new();
+        let served = {
+            let (socket, stop) = (socket.clone(), stop.clone());
+            tokio::spawn(async move { private::serve(&socket, configured, stop).await })
+        };
+        let client = connected(&socket).await;
+        Self { client, socket, stop, served, _directory: directory }
+    }
+
+    pub(crate) async fn submit(&self, vm: &str) -> Job {
+        self.client.submit(&ExportSpec { vm: vm.into(), output: "/out".into() }).await.unwrap()
+    }
+
+    /// Follows a job until `wanted` is true of a picture, and returns that.
+    pub(crate) async fn until(&self, job: &Job, wanted: impl Fn(&Job) -> bool) -> Job {
+        let mut events = self.client.events(&job.id, None).await.unwrap();
+        loop {
+            let job = events.next().await.unwrap().expect("the job does what the test waits for");
+            if wanted(&job) {
+                return job;
+            }
+        }
+    }
+}
+
+/// Makes a directory that only this user can enter.
+pub(crate) fn private_directory() -> TempDir {
+    tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir().unwrap()
+}
+
+/// Returns a client once somebody listens on `socket`.
+pub(crate) async fn connected(socket: &Path) -> Client {
+    let client = Client::new(Endpoint::unix(socket));
+    // Two thousand times 5 ms: a daemon that never listens is a failed test, not one that hangs.
+    for _ in 0..2000 {
+        match client.info().await {
+            Ok(_) => return client,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Connect, "{}", error.chain()),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("nobody listens on {}", socket.display());
+}

@@ -1,0 +1,173 @@
+//! What can go wrong with a job, in words that a caller can act on.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// A result whose error is [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The kinds of failure that callers tell apart; `hyperctl` gives most an exit code of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request or the configuration makes no sense. Not retryable.
+    Usage,
+    /// No such VM, or the name fits several. Not retryable.
+    NotFound,
+    /// The server refused the login. Never retried: accounts lock.
+    Login,
+    /// The server, or the host it points at, cannot be reached. Retryable.
+    Unreachable,
+    /// A certificate is not trusted. Not retryable.
+    Certificate,
+    /// The account lacks a privilege. Not retryable.
+    Permission,
+    /// The VM is in a state in which it cannot be exported (powered on, busy). Retryable later.
+    State,
+    /// The target is full, not writable, or holds files that are not ours. Not retryable.
+    Target,
+    /// What arrived is not what was sent, or is no complete disk. Retryable.
+    Verification,
+    /// The server answered with a fault, or in a form that makes no sense.
+    Server,
+    /// Somebody asked us to stop.
+    Cancelled,
+    /// A bug of ours.
+    Internal,
+}
+
+/// A failed job, or a failed question to a server.
+///
+/// `Display` says what was being done, to what, and what to do next; it never repeats its source.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    context: String,
+    hint: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// Makes an error of `kind`; `context` completes the sentence "failed: …".
+    pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
+        Self { kind, context: context.into(), hint: None, source: None }
+    }
+
+    /// Adds the next step that a person can take.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds a next step where there is none yet.
+    fn with_default_hint(mut self, hint: Option<&str>) -> Self {
+        self.hint = self.hint.or_else(|| hint.map(str::to_owned));
+        self
+    }
+
+    /// Adds the reason.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Puts in front what the error is about.
+    #[must_use]
+    pub fn about(mut self, what: &str) -> Self {
+        self.context = format!("{what}: {}", self.context);
+        self
+    }
+
+    /// Returns the kind.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Returns the next step for a person, where there is one.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// Returns true when the same request may succeed later without anybody changing it.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.kind, ErrorKind::Unreachable | ErrorKind::State | ErrorKind::Verification)
+    }
+
+    /// Returns the whole chain as one line: `context: reason: reason`.
+    pub fn chain(&self) -> String {
+        let mut line = self.context.clone();
+        let mut next = self.source();
+        while let Some(reason) = next {
+            line.push_str(": ");
+            line.push_str(&reason.to_string());
+            next = reason.source();
+        }
+        line
+    }
+}
+
+/// What a person can do about a certificate that is not trusted.
+const CERTIFICATE_HINT: &str = "if the thumbprint is the server's (compare it there), put a line `HOST:PORT THUMBPRINT` \
+     into a file and name that in GOVC_TLS_KNOWN_HOSTS; or name the CA's file in GOVC_TLS_CA_CERTS";
+
+impl From<vsphere::Error> for Error {
+    /// Keeps the whole chain; the kind says what the job makes of it.
+    fn from(error: vsphere::Error) -> Self {
+        use vsphere::ErrorKind as From;
+        let (kind, hint) = match error.kind() {
+            From::Config => (ErrorKind::Usage, Some("set GOVC_URL, GOVC_USERNAME and GOVC_PASSWORD as for govc")),
+            From::Unreachable => (ErrorKind::Unreachable, None),
+            From::Certificate => (ErrorKind::Certificate, Some(CERTIFICATE_HINT)),
+            From::Login => {
+                (ErrorKind::Login, Some("check GOVC_USERNAME and GOVC_PASSWORD; trying again may lock the account"))
+            }
+            From::Permission => (ErrorKind::Permission, None),
+            From::NotFound => (ErrorKind::NotFound, Some("`hyperctl list` shows every VM with its path")),
+            From::Ambiguous => (ErrorKind::NotFound, Some("give the whole path of one of them")),
+            From::State => (ErrorKind::State, None),
+            From::Cancelled => (ErrorKind::Cancelled, None),
+            _ => (ErrorKind::Server, None),
+        };
+        let context = error.to_string();
+        // The outer text moves up; what lies below stays as it is.
+        Self { kind, context, hint: hint.map(str::to_owned), source: error.into_source() }
+    }
+}
+
+impl From<transfer::Error> for Error {
+    /// An error of the server that came through a stream keeps its own kind and hint.
+    fn from(error: transfer::Error) -> Self {
+        use transfer::ErrorKind as From;
+        let kind = match error.kind() {
+            From::Source => ErrorKind::Unreachable,
+            From::Short | From::Corrupt => ErrorKind::Verification,
+            From::SourceGone => ErrorKind::Server,
+            From::Sink | From::Full => ErrorKind::Target,
+            From::Cancelled => ErrorKind::Cancelled,
+            _ => ErrorKind::Internal,
+        };
+        let full = error.kind() == From::Full;
+        let mut ours = Self::new(kind, error.to_string());
+        ours.source = error.into_source();
+        match ours.source.take().map(|source| source.downcast::<vsphere::Error>()) {
+            Some(Ok(server)) => Self::from(*server),
+            Some(Err(source)) => ours.with_source(source),
+            None => ours,
+        }
+        .with_default_hint(full.then_some("make room, or export into another directory"))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.context)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}

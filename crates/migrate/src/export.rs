@@ -1,0 +1,232 @@
+//! Brings one VM out of its source as an OVF package.
+//!
+//! ```text
+//!  log in ─► find ─► plan ─► claim names ─► lease ready ─► streams, all files at once
+//!                                             │ renewed by a timer until the end
+//!   log out ◄─ rename ◄─ complete ◄─ descriptor ◄─ manifest equal
+//! ```
+//!
+//! On every other way out, an error or a stop at any point, the lease is aborted, the session ended,
+//! and what was written keeps its temporary name.
+
+mod claim;
+mod descriptor;
+mod fetch;
+mod file;
+mod lease;
+mod meter;
+mod package;
+mod plan;
+mod verify;
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use vsphere::{Lease, Session, inventory};
+
+use crate::names::file_name;
+use crate::source::{Source, close};
+use crate::{Error, ErrorKind, Result};
+use claim::{Claim, Identity};
+use meter::Reporter;
+use package::Package;
+use plan::Plan;
+
+/// What to export, and where to.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Inventory path, or a name that fits exactly one VM.
+    pub vm: String,
+    /// Absolute target directory; made when missing.
+    pub output: PathBuf,
+}
+
+/// Where an export is. The order is the order of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Logging in and finding the VM.
+    Connecting,
+    /// Checking what can be exported and whether the target takes it.
+    Planning,
+    /// Waiting for the server to make the export lease ready.
+    Preparing,
+    /// Bytes are moving.
+    Copying,
+    /// Comparing hashes with the server's manifest.
+    Verifying,
+    /// Syncing and renaming.
+    Finishing,
+    /// Giving the VM back after a failure or a stop.
+    Undoing,
+}
+
+/// How far one file of the export is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileProgress {
+    /// Final file name, without directory.
+    pub name: String,
+    /// True for a disk.
+    pub disk: bool,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// For a disk: guest bytes covered so far (end of the highest grain seen); else as received.
+    pub covered_bytes: u64,
+    /// For a disk: its capacity; else the size that the server announced, 0 when unknown.
+    pub total_bytes: u64,
+    /// True once the file has arrived whole.
+    pub complete: bool,
+}
+
+/// A whole picture of a running export, sent whenever something changed (at most ten a second).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Where the export is.
+    pub phase: Phase,
+    /// Inventory path, once the VM is found.
+    pub vm_path: Option<String>,
+    /// The files, in the order of the lease.
+    pub files: Vec<FileProgress>,
+}
+
+/// Receives what an export has to say. Calls come from several threads and must not block.
+pub trait Observer: Send + Sync {
+    /// Something moved.
+    fn progress(&self, progress: &Progress);
+    /// Something odd but not fatal that a person should read.
+    fn warning(&self, text: &str);
+}
+
+/// How a file's bytes were proven, weakest first; DESIGN names the grades.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Proof {
+    /// TLS, a complete stream by its own markers and checksums, sizes right; the server gave no hash.
+    Received,
+    /// The hash that the host made of the stream it sent equals ours.
+    Manifest,
+}
+
+/// One file of a finished package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileReport {
+    /// File name, without directory.
+    pub name: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+    /// For a disk: guest capacity in bytes.
+    pub capacity_bytes: Option<u64>,
+    /// For a disk: guest bytes that the stream carried.
+    pub populated_bytes: Option<u64>,
+    /// How it was proven; `None` for files that we wrote ourselves (`.ovf`, `.mf`).
+    pub proof: Option<Proof>,
+}
+
+/// A finished export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Inventory path.
+    pub vm_path: String,
+    /// vCenter-unique id.
+    pub instance_uuid: Option<String>,
+    /// Directory of the package.
+    pub directory: PathBuf,
+    /// The descriptor's file name; everything else is named in it.
+    pub descriptor: String,
+    /// All files, descriptor and manifest included.
+    pub files: Vec<FileReport>,
+    /// Bytes received over the network for disks and nvram.
+    pub received_bytes: u64,
+    /// Milliseconds from the first request for bytes to the last byte.
+    pub copy_ms: u64,
+    /// The weakest grade among the files; `None` for a VM without disks and nvram.
+    pub proof: Option<Proof>,
+}
+
+/// Exports one VM.
+///
+/// Returns only when everything on the server is released again, also after an error or when
+/// `cancel` is cancelled. On an error no wrong or incomplete file stands under a final name.
+///
+/// # Errors
+/// See [`crate::ErrorKind`]; every message names the VM or the file it is about.
+pub async fn export(
+    source: &Source,
+    request: &Request,
+    observer: Arc<dyn Observer>,
+    cancel: CancellationToken,
+) -> Result<Report> {
+    let reporter = Reporter::new(observer);
+    let session = unless(&cancel, source.open()).await?;
+    let result = with_session(&session, request, &reporter, &cancel).await;
+    if result.is_err() {
+        reporter.phase(Phase::Undoing);
+    }
+    close(session).await;
+    result
+}
+
+async fn with_session(
+    session: &Session,
+    request: &Request,
+    reporter: &Reporter,
+    cancel: &CancellationToken,
+) -> Result<Report> {
+    let find = async { Ok(inventory::find(session, &request.vm).await?) };
+    let vm = unless(cancel, find).await?;
+    reporter.vm_path(&vm.path);
+    reporter.phase(Phase::Planning);
+    let plan = unless(cancel, plan::plan(session, vm)).await?;
+    let package = claim_names(request.output.clone(), file_name(&plan.vm.name), plan.identity.clone()).await?;
+    reporter.phase(Phase::Preparing);
+    let about = |error: vsphere::Error| Error::from(error.context(format!("export {}", plan.vm.path)));
+    let lease = Lease::export_vm(session, &plan.vm.moref, cancel).await.map_err(about)?;
+    lease::run(session, lease, plan, package, reporter, cancel).await
+}
+
+/// Makes the directory and claims the package's name in it.
+async fn claim_names(directory: PathBuf, name: String, identity: Identity) -> Result<Package> {
+    blocking(move || {
+        fs::create_dir_all(&directory)
+            .map_err(|error| target_error(&format!("make the directory {}", directory.display()), error))?;
+        let claim = Claim::take(&directory, &name, &identity)?;
+        Ok(Package::new(&directory, claim))
+    })
+    .await
+}
+
+/// Runs `work` unless the export is stopped first; `work` is dropped then.
+async fn unless<T>(cancel: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        result = work => result,
+        () = cancel.cancelled() => Err(stopped()),
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Cancelled, "the export was stopped")
+}
+
+/// Runs work that blocks away from the threads that keep leases alive.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Error::new(ErrorKind::Internal, "a worker ended unexpectedly").with_source(error)),
+    }
+}
+
+/// Makes the error of a target that cannot be written.
+fn target_error(doing: &str, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room, or export into another directory",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "choose a directory that you may write to"
+        }
+        _ => "check the directory",
+    };
+    Error::new(ErrorKind::Target, doing).with_hint(hint).with_source(error)
+}

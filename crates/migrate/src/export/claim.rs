@@ -1,0 +1,296 @@
+//! Who owns which names in a target directory.
+//!
+//! A directory may hold packages of many VMs, and files that are not ours. Before a byte moves an
+//! export claims its names: a small file `.NAME.export`, made exclusively and locked while the export
+//! runs, says which VM it is and which files it may write. It goes when the package is whole. What a
+//! finished package is says its descriptor, which ends with a comment made by [`signature`].
+//!
+//! **Invariant:** a file under a final name is replaced only if the claim of the same VM lists it,
+//! and a name is listed only after it was seen to be free.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+use super::target_error;
+use crate::{Error, ErrorKind, Result};
+
+/// Version of the claim's form; `docs/formats/export-claim.md` describes it.
+const VERSION: u32 = 1;
+
+/// Largest claim that is read: a thousand names of 255 bytes.
+const CLAIM_BYTES_MAX: u64 = 256 << 10;
+
+/// Largest descriptor in which a signature is looked for; it stands at the end.
+const SIGNATURE_WINDOW: u64 = 4 << 10;
+
+/// Which VM of which server: what makes two exports the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    /// `instanceUuid` of the VM.
+    pub(crate) vm: String,
+    /// `instanceUuid` of the vCenter; empty for an ESXi host.
+    pub(crate) server: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    #[serde(flatten)]
+    identity: Identity,
+    /// Final names that the export may write.
+    files: BTreeSet<String>,
+}
+
+/// A held claim on the names that start with a base name.
+#[derive(Debug)]
+pub(super) struct Claim {
+    /// Locked as long as this value lives.
+    file: File,
+    path: PathBuf,
+    base: String,
+    record: Record,
+}
+
+/// What stands in the way of a base name.
+enum Taken {
+    /// Nothing.
+    Free,
+    /// A package, finished or not, of another VM: take another name.
+    ByAnotherVm,
+}
+
+impl Claim {
+    /// Claims `name`, or `name-<start of the VM's id>` where another VM has that, in `directory`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Target`]: the directory cannot be written, the VM is there already, an export of
+    /// it is running, or a file stands there that no export wrote.
+    pub(super) fn take(directory: &Path, name: &str, identity: &Identity) -> Result<Self> {
+        let short: String = identity.vm.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+        for base in [name.to_owned(), format!("{name}-{short}")] {
+            if let Taken::ByAnotherVm = finished(directory, &base, identity)? {
+                continue;
+            }
+            if let Some(claim) = Self::open(directory, &base, identity)? {
+                return Ok(claim);
+            }
+        }
+        let context =
+            format!("claim the name `{name}` in {}: other VMs have it and `{name}-{short}`", directory.display());
+        Err(Error::new(ErrorKind::Target, context).with_hint("export into another directory"))
+    }
+
+    /// Opens or makes the claim file; `None` when another VM holds it.
+    fn open(directory: &Path, base: &str, identity: &Identity) -> Result<Option<Self>> {
+        let path = directory.join(format!(".{base}.export"));
+        let doing = format!("claim {}", path.display());
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+            .open(&path)
+            .map_err(|error| target_error(&doing, error))?;
+        let locked = match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => true,
+            Err(rustix::io::Errno::WOULDBLOCK) => false,
+            Err(error) => return Err(target_error(&doing, error.into())),
+        };
+        let mut text = String::new();
+        (&mut file).take(CLAIM_BYTES_MAX).read_to_string(&mut text).map_err(|error| target_error(&doing, error))?;
+        let record = if text.trim().is_empty() {
+            Record { version: VERSION, identity: identity.clone(), files: BTreeSet::new() }
+        } else {
+            match serde_json::from_str::<Record>(&text) {
+                Ok(record) if record.version == VERSION && record.identity == *identity => record,
+                Ok(record) if record.version == VERSION => return Ok(None),
+                _ => {
+                    let context = format!("{doing}: the file is no claim of this version of hyper2kvm");
+                    return Err(Error::new(ErrorKind::Target, context).with_hint("remove it if nothing uses it"));
+                }
+            }
+        };
+        if !locked {
+            let context = format!("{doing}: an export to this name is running");
+            return Err(
+                Error::new(ErrorKind::Target, context).with_hint("wait for it, or export into another directory")
+            );
+        }
+        let mut claim = Self { file, path, base: base.to_owned(), record };
+        claim.save()?;
+        Ok(Some(claim))
+    }
+
+    /// Returns what the package's file names start with.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Returns true when an earlier, unfinished export of this VM listed `name`.
+    pub(super) fn owns(&self, name: &str) -> bool {
+        self.record.files.contains(name)
+    }
+
+    /// Lists `names`, durably, after checking that each is free or was listed before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Target`] naming the file that is in the way.
+    pub(super) fn list(&mut self, directory: &Path, names: &[String]) -> Result<()> {
+        for name in names {
+            let path = directory.join(name);
+            let there = fs::symlink_metadata(&path).is_ok();
+            if there && !self.owns(name) {
+                return Err(in_the_way(&path));
+            }
+        }
+        self.record.files.extend(names.iter().cloned());
+        self.save()
+    }
+
+    /// Gives the claim up: the package is whole.
+    pub(super) fn release(self) -> Result<()> {
+        fs::remove_file(&self.path).map_err(|error| target_error(&format!("remove {}", self.path.display()), error))
+    }
+
+    fn save(&mut self) -> Result<()> {
+        let write = |file: &mut File, record: &Record| {
+            let text = serde_json::to_vec(record).map_err(io::Error::other)?;
+            // Names are only ever added, so a cut write leaves no shorter valid text behind.
+            file.rewind()?;
+            file.write_all(&text)?;
+            file.set_len(u64::try_from(text.len()).map_err(io::Error::other)?)?;
+            file.sync_data()
+        };
+        write(&mut self.file, &self.record)
+            .map_err(|error| target_error(&format!("write {}", self.path.display()), error))
+    }
+}
+
+/// Looks for a finished package under `base`.
+fn finished(directory: &Path, base: &str, identity: &Identity) -> Result<Taken> {
+    let path = directory.join(format!("{base}.ovf"));
+    match signed_by(&path) {
+        Ok(None) => Ok(Taken::Free),
+        Ok(Some(owner)) if owner == signature(identity) => {
+            let context = format!("export to {}: the VM was exported there before", path.display());
+            Err(Error::new(ErrorKind::Target, context)
+                .with_hint("remove that package, or export into another directory"))
+        }
+        Ok(Some(owner)) if owner.starts_with(SIGNATURE) => Ok(Taken::ByAnotherVm),
+        Ok(Some(_)) => Err(in_the_way(&path)),
+        Err(error) => Err(target_error(&format!("look at {}", path.display()), error)),
+    }
+}
+
+fn in_the_way(path: &Path) -> Error {
+    let context = format!("write {}: a file that this export did not write stands there", path.display());
+    Error::new(ErrorKind::Target, context).with_hint("move it away, or export into another directory")
+}
+
+const SIGNATURE: &str = "<!-- hyper2kvm export of ";
+
+/// Returns the comment that ends the descriptor of an exported VM.
+pub(super) fn signature(identity: &Identity) -> String {
+    let plain = |text: &str| text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect::<String>();
+    // Two hyphens would end the comment.
+    let plain = |text: &str| plain(text).replace("--", "-");
+    format!("{SIGNATURE}vm={} server={} -->", plain(&identity.vm), plain(&identity.server))
+}
+
+/// Returns the last line of a file; `None` when there is no such file.
+fn signed_by(path: &Path) -> io::Result<Option<String>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let length = file.metadata()?.len();
+    file.seek(io::SeekFrom::Start(length.saturating_sub(SIGNATURE_WINDOW)))?;
+    let mut tail = Vec::new();
+    file.take(SIGNATURE_WINDOW).read_to_end(&mut tail)?;
+    let text = String::from_utf8_lossy(&tail);
+    Ok(Some(text.trim_end().rsplit('\n').next().unwrap_or_default().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(vm: &str) -> Identity {
+        Identity { vm: vm.into(), server: "s".into() }
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn two_vms_of_one_name_get_names_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Claim::take(folder.path(), "web", &identity("aaaa-1")).unwrap();
+        drop(first);
+        let second = Claim::take(folder.path(), "web", &identity("bbbb-2")).unwrap();
+        assert_eq!(second.base(), "web-bbbb2");
+        let _running = Claim::take(folder.path(), "db", &identity("aaaa-1")).unwrap();
+        assert_eq!(Claim::take(folder.path(), "db", &identity("bbbb-2")).unwrap().base(), "db-bbbb2");
+    }
+
+    #[test]
+    fn a_running_export_keeps_a_second_one_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let _first = Claim::take(folder.path(), "web", &identity("a")).unwrap();
+        let error = Claim::take(folder.path(), "web", &identity("a")).unwrap_err();
+        assert!(error.to_string().contains("running"), "{error}");
+    }
+
+    #[test]
+    fn a_strangers_file_is_never_listed_and_our_own_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut claim = Claim::take(folder.path(), "web", &identity("a")).unwrap();
+        claim.list(folder.path(), &names(&["web-disk-0.vmdk"])).unwrap();
+        fs::write(folder.path().join("web-disk-0.vmdk"), "ours, renamed before a crash").unwrap();
+        fs::write(folder.path().join("web-disk-1.vmdk"), "a stranger's").unwrap();
+        drop(claim);
+        let mut claim = Claim::take(folder.path(), "web", &identity("a")).unwrap();
+        claim.list(folder.path(), &names(&["web-disk-0.vmdk"])).unwrap();
+        let error = claim.list(folder.path(), &names(&["web-disk-1.vmdk"])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Target);
+        assert!(error.to_string().contains("web-disk-1.vmdk"));
+    }
+
+    #[test]
+    fn a_finished_package_is_known_by_its_signature() {
+        let folder = tempfile::tempdir().unwrap();
+        let ovf = folder.path().join("web.ovf");
+        fs::write(&ovf, format!("<Envelope/>\n{}\n", signature(&identity("a")))).unwrap();
+        let error = Claim::take(folder.path(), "web", &identity("a")).unwrap_err();
+        assert!(error.to_string().contains("exported there before"), "{error}");
+        assert_eq!(Claim::take(folder.path(), "web", &identity("b")).unwrap().base(), "web-b");
+        fs::write(&ovf, "<Envelope/>").unwrap();
+        let error = Claim::take(folder.path(), "web", &identity("c")).unwrap_err();
+        assert!(error.to_string().contains("did not write"), "{error}");
+    }
+
+    #[test]
+    fn something_that_is_no_claim_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".web.export");
+        fs::write(&path, "shopping list").unwrap();
+        assert_eq!(Claim::take(folder.path(), "web", &identity("a")).unwrap_err().kind(), ErrorKind::Target);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "shopping list");
+    }
+
+    #[test]
+    fn a_signature_cannot_be_broken_out_of() {
+        let hostile = Identity { vm: "a--><x/>".into(), server: "--".into() };
+        assert_eq!(signature(&hostile), "<!-- hyper2kvm export of vm=a-x server=- -->");
+    }
+}

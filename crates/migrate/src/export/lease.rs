@@ -1,0 +1,283 @@
+//! The lease road: from a ready lease to a whole package.
+//!
+//! One stream per file, all files at once. Whatever goes wrong, here or in another file, ends all
+//! streams and aborts the lease; only a package whose bytes are proven and described completes it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use transfer::Cancel;
+use vsphere::lease::LeaseFile;
+use vsphere::ovf::{DescribedFile, create_descriptor};
+use vsphere::{Lease, Session, StreamRequest};
+
+use super::claim::signature;
+use super::fetch::{self, Fetch, Fetched};
+use super::meter::{FileMeter, Reporter};
+use super::{FileReport, Package, Phase, Plan, Proof, Report, blocking, descriptor, stopped, verify};
+use crate::names::file_name;
+use crate::{Error, ErrorKind, Result};
+
+/// A file of the lease and what it is called here.
+struct Item {
+    source: LeaseFile,
+    name: String,
+    meter: Arc<FileMeter>,
+}
+
+/// Everything that was checked before the lease may be completed.
+struct Proven {
+    files: Vec<FileReport>,
+    descriptor: String,
+    received_bytes: u64,
+    copy_ms: u64,
+}
+
+/// Exports over `lease`, which is completed or aborted when this returns.
+pub(super) async fn run(
+    session: &Session,
+    lease: Lease,
+    plan: Plan,
+    mut package: Package,
+    reporter: &Reporter,
+    cancel: &CancellationToken,
+) -> Result<Report> {
+    let work = prove(session, &lease, &plan, &mut package, reporter, cancel);
+    let proven = tokio::select! {
+        proven = work => proven,
+        reason = lease.lost() => Err(lost(&plan, &reason)),
+    };
+    let proven = match proven {
+        Ok(proven) => proven,
+        Err(error) => {
+            reporter.phase(Phase::Undoing);
+            lease.abort(&error.to_string()).await;
+            return Err(error);
+        }
+    };
+    reporter.phase(Phase::Finishing);
+    if let Err(error) = lease.complete().await {
+        // The bytes are proven and the lease is gone either way; the export is not wrong for it.
+        reporter.warning(&format!("the server did not take the end of the lease: {error}"));
+    }
+    finish(plan, package, proven).await
+}
+
+fn lost(plan: &Plan, reason: &str) -> Error {
+    let context = format!("export {}: the server gave up the export lease: {reason}", plan.vm.path);
+    Error::new(ErrorKind::Server, context).with_hint("run the same command again")
+}
+
+async fn prove(
+    session: &Session,
+    lease: &Lease,
+    plan: &Plan,
+    package: &mut Package,
+    reporter: &Reporter,
+    cancel: &CancellationToken,
+) -> Result<Proven> {
+    let items = items(lease.files(), plan, package.base(), reporter);
+    package.list(&items.iter().map(|item| item.name.clone()).collect::<Vec<_>>())?;
+    reporter.files(items.iter().map(|item| Arc::clone(&item.meter)).collect());
+    let with_sha1 = !lease.want_sha256().await?;
+    reporter.phase(Phase::Copying);
+    let begun = Instant::now();
+    let fetched = copy(session, lease, &items, package, with_sha1, reporter, cancel).await?;
+    let copy_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    reporter.phase(Phase::Verifying);
+    let manifest = lease.manifest().await?;
+    if manifest.is_none() {
+        reporter.warning("the server makes no manifest: the disks are proven by their own checksums only");
+        expand(&items, package).await?;
+    }
+    let manifest = verify::by_key(manifest.as_deref())?;
+    let mut files = Vec::new();
+    for (item, file) in items.iter().zip(&fetched) {
+        let proof = verify::check(&item.name, &item.source.key, file, &manifest)?;
+        files.push(report(item, file, proof));
+    }
+    let described: Vec<_> = items.iter().zip(&files).map(|(item, file)| described(item, file)).collect();
+    let made = create_descriptor(session, &plan.vm.moref, package.base(), &described).await?;
+    let (descriptor, odd) = descriptor::check(&made.xml, &described, &signature(&plan.identity))?;
+    made.warnings.iter().chain(&odd).for_each(|warning| reporter.warning(warning));
+    if cancel.is_cancelled() {
+        return Err(stopped());
+    }
+    let received_bytes = fetched.iter().map(|file| file.size_bytes).sum();
+    Ok(Proven { files, descriptor, received_bytes, copy_ms })
+}
+
+/// Picks the files to export and names them. Images in drives are not part of the machine.
+fn items(files: &[LeaseFile], plan: &Plan, base: &str, reporter: &Reporter) -> Vec<Item> {
+    let mut taken = BTreeSet::new();
+    let mut disks = 0;
+    let mut items = Vec::new();
+    for file in files {
+        if !file.disk && !is_nvram(file) {
+            reporter.warning(&format!("{} is an image in a drive and is left out", file_name(&file.target_id)));
+            continue;
+        }
+        let fallback = if file.disk { format!("disk-{disks}.vmdk") } else { "nvram.nvram".to_owned() };
+        let wanted = if file.target_id.is_empty() { fallback } else { file_name(&file.target_id) };
+        let mut name = format!("{base}-{wanted}");
+        // Target ids are the server's; nothing promises that they differ.
+        while !taken.insert(name.clone()) {
+            name = format!("{base}-{}-{wanted}", taken.len());
+        }
+        let total = if file.disk { plan.capacity(&file.key, disks) } else { file.size_bytes };
+        let meter = Arc::new(FileMeter::new(name.clone(), file.disk, total.unwrap_or(0)));
+        items.push(Item { source: file.clone(), name, meter });
+        disks += usize::from(file.disk);
+    }
+    items
+}
+
+fn is_nvram(file: &LeaseFile) -> bool {
+    file.target_id.ends_with(".nvram") || file.key.ends_with("nvram")
+}
+
+/// Fetches all files at once and returns them in their order, or the first error.
+async fn copy(
+    session: &Session,
+    lease: &Lease,
+    items: &[Item],
+    package: &Package,
+    with_sha1: bool,
+    reporter: &Reporter,
+    cancel: &CancellationToken,
+) -> Result<Vec<Fetched>> {
+    // A child token: the failure of one file ends the others without ending the job's token.
+    let streams = cancel.child_token();
+    let stop = Cancel::new();
+    let mut tasks = JoinSet::new();
+    for (index, item) in items.iter().enumerate() {
+        let fetch = Fetch {
+            request: StreamRequest {
+                url: item.source.url.clone(),
+                thumbprint: item.source.thumbprint.clone(),
+                tls: session.tls().clone(),
+                cancel: streams.clone(),
+            },
+            part: package.part(&item.name),
+            size_bytes: item.source.size_bytes,
+            with_sha1,
+            meter: Arc::clone(&item.meter),
+            cancel: stop.clone(),
+        };
+        tasks.spawn(async move { (index, blocking(move || fetch.run()).await) });
+    }
+    let percent = lease.percent();
+    let ticking = Ticking(reporter.start_ticking(move |value| percent.set(value)));
+    let guard = StopOnDrop { streams: streams.clone(), stop: stop.clone() };
+    let mut fetched: Vec<Option<Fetched>> = items.iter().map(|_| None).collect();
+    let mut failed = None;
+    loop {
+        let ended = tokio::select! {
+            ended = tasks.join_next() => ended,
+            () = cancel.cancelled(), if !stop.is_cancelled() => {
+                stop.cancel();
+                continue;
+            }
+        };
+        match ended {
+            None => break,
+            Some(Ok((index, Ok(file)))) => fetched[index] = Some(file),
+            Some(Ok((_, Err(error)))) => {
+                guard.stop();
+                // The first error is the reason; the others are its consequence.
+                failed.get_or_insert(error);
+            }
+            Some(Err(error)) => {
+                guard.stop();
+                let panicked = || Error::new(ErrorKind::Internal, "a copy ended unexpectedly").with_source(error);
+                failed.get_or_insert_with(panicked);
+            }
+        }
+    }
+    drop(ticking);
+    match failed {
+        _ if cancel.is_cancelled() => Err(stopped()),
+        Some(error) => Err(error),
+        None => Ok(fetched.into_iter().flatten().collect()),
+    }
+}
+
+/// Checks the disks by what they say about themselves.
+async fn expand(items: &[Item], package: &Package) -> Result<()> {
+    for item in items.iter().filter(|item| item.source.disk) {
+        let (name, part) = (item.name.clone(), package.part(&item.name));
+        blocking(move || fetch::expand(&name, &part)).await?;
+    }
+    Ok(())
+}
+
+/// Ends the streams when the copy is given up half way, for example because the lease is lost.
+struct StopOnDrop {
+    streams: CancellationToken,
+    stop: Cancel,
+}
+
+impl StopOnDrop {
+    fn stop(&self) {
+        self.streams.cancel();
+        self.stop.cancel();
+    }
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+struct Ticking(tokio::task::JoinHandle<()>);
+
+impl Drop for Ticking {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn report(item: &Item, file: &Fetched, proof: Proof) -> FileReport {
+    FileReport {
+        name: item.name.clone(),
+        size_bytes: file.size_bytes,
+        sha256: file.sha256.clone(),
+        capacity_bytes: file.disk.as_ref().map(|disk| disk.capacity_bytes),
+        populated_bytes: file.disk.as_ref().map(|disk| disk.populated_bytes),
+        proof: Some(proof),
+    }
+}
+
+fn described(item: &Item, file: &FileReport) -> DescribedFile {
+    DescribedFile {
+        device_key: item.source.key.clone(),
+        path: file.name.clone(),
+        size_bytes: file.size_bytes,
+        capacity_bytes: file.capacity_bytes,
+        populated_bytes: file.populated_bytes,
+    }
+}
+
+async fn finish(plan: Plan, package: Package, proven: Proven) -> Result<Report> {
+    blocking(move || {
+        let descriptor = package.descriptor_name();
+        let directory = package.directory().to_owned();
+        let proof = proven.files.iter().filter_map(|file| file.proof).min();
+        let files = package.finish(proven.files, &proven.descriptor)?;
+        Ok(Report {
+            vm_path: plan.vm.path,
+            instance_uuid: Some(plan.identity.vm),
+            directory,
+            descriptor,
+            files,
+            received_bytes: proven.received_bytes,
+            copy_ms: proven.copy_ms,
+            proof,
+        })
+    })
+    .await
+}

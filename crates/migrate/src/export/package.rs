@@ -1,0 +1,214 @@
+//! The files of a package on their way from temporary to final names.
+//!
+//! ```text
+//!  .web01-disk-0.vmdk.part ──┐
+//!  .web01-nvram.nvram.part ──┤ written, checked, synced
+//!  .web01.mf.part ───────────┤                          ──► renamed, the .ovf last
+//!  .web01.ovf.part ──────────┘
+//! ```
+//!
+//! **Invariant:** whoever sees `NAME.ovf` sees a whole package: every file that it names is in place
+//! and durable before.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use diskimage::package::manifest::{Algorithm, Manifest};
+use rustix::fs::RenameFlags;
+use sha2::{Digest as _, Sha256};
+
+use super::claim::Claim;
+use super::fetch::hexadecimal;
+use super::{FileReport, target_error};
+use crate::{Error, ErrorKind, Result};
+
+/// Mode of finished files before the caller's umask.
+const FILE_MODE: u32 = 0o666;
+
+/// A directory in which one package is being made.
+#[derive(Debug)]
+pub(super) struct Package {
+    directory: PathBuf,
+    claim: Claim,
+}
+
+impl Package {
+    /// Starts a package under a claimed name.
+    pub(super) fn new(directory: &Path, claim: Claim) -> Self {
+        Self { directory: directory.to_owned(), claim }
+    }
+
+    /// Returns what all file names start with.
+    pub(super) fn base(&self) -> &str {
+        self.claim.base()
+    }
+
+    /// Returns where the package is made.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Returns the name of the descriptor.
+    pub(super) fn descriptor_name(&self) -> String {
+        format!("{}.ovf", self.base())
+    }
+
+    fn manifest_name(&self) -> String {
+        format!("{}.mf", self.base())
+    }
+
+    /// Claims the names of the data files, descriptor and manifest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Target`] naming a file that is in the way.
+    pub(super) fn list(&mut self, data: &[String]) -> Result<()> {
+        let mut names = data.to_vec();
+        names.extend([self.manifest_name(), self.descriptor_name()]);
+        self.claim.list(&self.directory, &names)
+    }
+
+    /// Returns the temporary path of a file.
+    pub(super) fn part(&self, name: &str) -> PathBuf {
+        self.directory.join(format!(".{name}.part"))
+    }
+
+    /// Writes descriptor and manifest, gives all files their final names, and ends the claim.
+    ///
+    /// `data` are the files that were fetched; the result has descriptor and manifest too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Target`]. Files that have their final names by then are right; the descriptor,
+    /// without which they are no package, comes last.
+    pub(super) fn finish(self, data: Vec<FileReport>, descriptor: &str) -> Result<Vec<FileReport>> {
+        let descriptor = self.write(&self.descriptor_name(), descriptor.as_bytes())?;
+        let mut manifest = Manifest::default();
+        for file in std::iter::once(&descriptor).chain(&data) {
+            manifest.add(Algorithm::Sha256, &file.name, &file.sha256).map_err(|error| {
+                Error::new(ErrorKind::Internal, format!("list {} in the manifest", file.name)).with_source(error)
+            })?;
+        }
+        let manifest = self.write(&self.manifest_name(), manifest.to_string().as_bytes())?;
+        let mode = FILE_MODE & !umask();
+        for file in data.iter().chain([&manifest]) {
+            self.publish(&file.name, mode)?;
+        }
+        // The names of everything that the descriptor speaks of must be durable before its own.
+        self.sync()?;
+        self.publish(&descriptor.name, mode)?;
+        self.sync()?;
+        self.claim.release()?;
+        let mut files = vec![descriptor];
+        files.extend(data);
+        files.push(manifest);
+        Ok(files)
+    }
+
+    fn write(&self, name: &str, content: &[u8]) -> Result<FileReport> {
+        let path = self.part(name);
+        let write = || {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+                .open(&path)?;
+            file.write_all(content)?;
+            file.sync_all()
+        };
+        write().map_err(|error| target_error(&format!("write {}", path.display()), error))?;
+        Ok(FileReport {
+            name: name.to_owned(),
+            size_bytes: content.len() as u64,
+            sha256: hexadecimal(&Sha256::digest(content)),
+            capacity_bytes: None,
+            populated_bytes: None,
+            proof: None,
+        })
+    }
+
+    /// Gives a file its final name, without replacing what is not ours.
+    fn publish(&self, name: &str, mode: u32) -> Result<()> {
+        let (from, to) = (self.part(name), self.directory.join(name));
+        let doing = format!("rename {} to its final name", to.display());
+        let failed = |error: io::Error| target_error(&doing, error);
+        fs::set_permissions(&from, Permissions::from_mode(mode)).map_err(failed)?;
+        match rustix::fs::renameat_with(rustix::fs::CWD, &from, rustix::fs::CWD, &to, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            // Left by an export of this VM that was cut off while renaming.
+            Err(rustix::io::Errno::EXIST) if self.claim.owns(name) => fs::rename(&from, &to).map_err(failed),
+            // Some network file systems cannot promise not to replace.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::rename(&from, &to).map_err(failed),
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+
+    fn sync(&self) -> Result<()> {
+        let sync = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        sync.map_err(|error| target_error(&format!("sync {}", self.directory.display()), error))
+    }
+}
+
+/// Returns the process's umask without changing it, which other threads would notice.
+fn umask() -> u32 {
+    const DEFAULT: u32 = 0o022;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    line.and_then(|digits| u32::from_str_radix(digits.trim(), 8).ok()).unwrap_or(DEFAULT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::claim::Identity;
+    use super::*;
+
+    fn package(directory: &Path) -> Package {
+        let identity = Identity { vm: "a".into(), server: "s".into() };
+        Package::new(directory, Claim::take(directory, "web", &identity).unwrap())
+    }
+
+    fn disk() -> FileReport {
+        FileReport {
+            name: "web-disk-0.vmdk".into(),
+            size_bytes: 4,
+            sha256: hexadecimal(&Sha256::digest(b"disk")),
+            capacity_bytes: Some(512),
+            populated_bytes: Some(0),
+            proof: None,
+        }
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_finished_package_is_whole_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut package = package(folder.path());
+        package.list(&["web-disk-0.vmdk".into()]).unwrap();
+        fs::write(package.part("web-disk-0.vmdk"), "disk").unwrap();
+        let files = package.finish(vec![disk()], "<Envelope/>").unwrap();
+        assert_eq!(names(folder.path()), ["web-disk-0.vmdk", "web.mf", "web.ovf"]);
+        let manifest = fs::read_to_string(folder.path().join("web.mf")).unwrap();
+        let lines: Vec<_> = manifest.lines().collect();
+        assert_eq!(lines[0], format!("SHA256(web.ovf)= {}", files[0].sha256));
+        assert_eq!(lines[1], format!("SHA256(web-disk-0.vmdk)= {}", files[1].sha256));
+    }
+
+    #[test]
+    fn a_file_that_appeared_meanwhile_is_not_replaced_and_no_descriptor_appears() {
+        let folder = tempfile::tempdir().unwrap();
+        let package = package(folder.path());
+        fs::write(package.part("web-disk-0.vmdk"), "disk").unwrap();
+        fs::write(folder.path().join("web-disk-0.vmdk"), "a stranger's").unwrap();
+        assert_eq!(package.finish(vec![disk()], "<Envelope/>").unwrap_err().kind(), ErrorKind::Target);
+        assert_eq!(fs::read_to_string(folder.path().join("web-disk-0.vmdk")).unwrap(), "a stranger's");
+        assert!(!folder.path().join("web.ovf").exists());
+    }
+}

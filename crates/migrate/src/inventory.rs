@@ -1,0 +1,62 @@
+//! Which VMs a source has.
+
+use crate::source::{Source, close};
+use crate::{Error, Result};
+
+/// One VM (or template) of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vm {
+    /// Inventory path without the root folder, as the server spells it: `DC0/vm/web/web01`.
+    pub path: String,
+    /// Name with the server's escapes (`%2f`) undone; for people only.
+    pub name: String,
+    /// Managed object id, for example `vm-62`.
+    pub moref: String,
+    /// vCenter-unique id; `None` for a VM whose configuration is not readable.
+    pub instance_uuid: Option<String>,
+    /// `poweredOn`, `poweredOff` or `suspended`.
+    pub power_state: String,
+    /// `connected`, `disconnected`, `orphaned`, `inaccessible` or `invalid`.
+    pub connection_state: String,
+    /// True for a template.
+    pub template: bool,
+    /// Guest operating system as configured, for example "Debian GNU/Linux 12 (64-bit)".
+    pub guest: Option<String>,
+    /// Number of virtual CPUs.
+    pub cpus: Option<u32>,
+    /// Memory in MiB.
+    pub memory_mib: Option<u64>,
+    /// Space in use on the datastores, in bytes.
+    pub committed_bytes: Option<u64>,
+}
+
+/// Lists all VMs of `source`, sorted by path.
+///
+/// # Errors
+/// Of the kinds login, unreachable, certificate, permission and server.
+pub async fn list(source: &Source) -> Result<Vec<Vm>> {
+    let session = source.open().await?;
+    let vms = vsphere::inventory::list(&session).await;
+    close(session).await;
+    let vms = vms.map_err(|error| Error::from(error.context(format!("list the VMs of {}", source.display_name()))))?;
+    Ok(vms.into_iter().map(Vm::from).collect())
+}
+
+impl From<vsphere::inventory::Vm> for Vm {
+    fn from(vm: vsphere::inventory::Vm) -> Self {
+        let config = vm.config;
+        Self {
+            path: vm.path,
+            name: vm.name,
+            moref: vm.moref.id,
+            instance_uuid: config.instance_uuid.filter(|uuid| !uuid.is_empty()),
+            power_state: vm.power_state,
+            connection_state: vm.connection_state,
+            template: config.template,
+            guest: config.guest_full_name.filter(|guest| !guest.is_empty()),
+            cpus: config.num_cpu.and_then(|cpus| u32::try_from(cpus).ok()),
+            memory_mib: config.memory_size_mb.and_then(|mib| u64::try_from(mib).ok()),
+            committed_bytes: vm.committed_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Plans and runs what happens to a VM: the one API that the daemon uses.
+//!
+//! This crate adapts the leaves that do not know each other: [`vsphere`] (what the server says),
+//! [`transfer`] (how bytes move) and [`diskimage`] (what the bytes mean). It owns the order of an
+//! export, what is checked before a byte moves, and what may stand under a final name.
+//!
+//! ```text
+//!  source ──► inventory ──► export ┬─ plan      what will be written, what cannot work
+//!                                  ├─ lease     hold, keep alive, complete or abort
+//!                                  ├─ copy      one stream per disk, all disks at once
+//!                                  └─ package   names, claims, manifest, descriptor, rename
+//! ```
+//!
+//! What it does not do: no queue and no HTTP (that is `hypervisord`), no terminal (`hyperctl`).
+
+mod error;
+pub mod export;
+pub mod inventory;
+mod names;
+pub mod source;
+
+pub use error::{Error, ErrorKind, Result};

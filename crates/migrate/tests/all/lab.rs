@@ -1,0 +1,204 @@
+//! A simulated vCenter, a target directory, and the questions that tests ask of both.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use migrate::export::{Observer, Phase, Progress, Report, Request, export};
+use migrate::source::Source;
+use migrate::{Error, Result};
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+use vcenter_sim::faults::Settings;
+use vcenter_sim::{Inventory, Options, Simulator};
+
+/// One VM with two disks and nvram; small, so that a test is quick.
+pub(crate) const WEB01: &str = r#"
+[[datacenter]]
+name = "DC0"
+
+[[vm]]
+path = "DC0/vm/web/web01"
+[[vm.disk]]
+size = "64MiB"
+content = { kind = "seeded", seed = 1, fill = 0.25, compressibility = 0.5 }
+[[vm.disk]]
+size = "32MiB"
+content = { kind = "seeded", seed = 2, fill = 0.5, compressibility = 0.5 }
+"#;
+
+/// What an export said, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    progress: Mutex<Vec<Progress>>,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Heard {
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().unwrap().clone()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Progress> {
+        self.progress.lock().unwrap().clone()
+    }
+
+    pub(crate) fn reached(&self, phase: Phase) -> bool {
+        self.progress.lock().unwrap().iter().any(|progress| progress.phase == phase)
+    }
+
+    pub(crate) fn received_bytes(&self) -> u64 {
+        let progress = self.progress.lock().unwrap();
+        progress.last().map_or(0, |last| last.files.iter().map(|file| file.received_bytes).sum())
+    }
+}
+
+impl Observer for Heard {
+    fn progress(&self, progress: &Progress) {
+        self.progress.lock().unwrap().push(progress.clone());
+    }
+
+    fn warning(&self, text: &str) {
+        self.warnings.lock().unwrap().push(text.to_owned());
+    }
+}
+
+/// A simulator with a directory to export to.
+pub(crate) struct Lab {
+    pub(crate) simulator: Simulator,
+    folder: tempfile::TempDir,
+}
+
+impl Lab {
+    /// Starts a simulator over `inventory` (TOML) with these faults.
+    pub(crate) async fn with(inventory: &str, settings: Settings) -> Self {
+        Self::with_options(inventory, Options { settings: Some(settings), ..Options::default() }).await
+    }
+
+    pub(crate) async fn with_options(inventory: &str, options: Options) -> Self {
+        let inventory = Inventory::parse(inventory, Path::new(".")).unwrap();
+        let simulator = Simulator::start(inventory, options).await.unwrap();
+        Self { simulator, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Returns the source as a user would configure it, with the certificate pinned.
+    pub(crate) fn source(&self) -> Source {
+        let known = self.folder.path().join("known_hosts");
+        let address = self.simulator.url();
+        let address = address.trim_start_matches("https://").trim_end_matches("/sdk");
+        fs::write(&known, format!("{address} {}\n", self.simulator.sha256_thumbprint())).unwrap();
+        let known = known.to_str().unwrap().to_owned();
+        let url = self.simulator.url();
+        Source::from_env(&|name| match name {
+            "GOVC_URL" => Some(url.clone()),
+            "GOVC_USERNAME" => Some("administrator@vsphere.local".to_owned()),
+            "GOVC_PASSWORD" => Some("simulated".to_owned()),
+            "GOVC_TLS_KNOWN_HOSTS" => Some(known.clone()),
+            _ => None,
+        })
+        .unwrap()
+    }
+
+    /// Returns the directory that packages go to.
+    pub(crate) fn target(&self) -> PathBuf {
+        self.folder.path().join("target")
+    }
+
+    pub(crate) async fn export(&self, vm: &str) -> Result<Report> {
+        self.export_heard(vm, &Arc::default()).await
+    }
+
+    pub(crate) async fn export_heard(&self, vm: &str, heard: &Arc<Heard>) -> Result<Report> {
+        self.export_until(vm, heard, CancellationToken::new()).await
+    }
+
+    pub(crate) async fn export_until(&self, vm: &str, heard: &Arc<Heard>, cancel: CancellationToken) -> Result<Report> {
+        let request = Request { vm: vm.to_owned(), output: self.target() };
+        let heard: Arc<dyn Observer> = Arc::clone(heard) as Arc<dyn Observer>;
+        let result = export(&self.source(), &request, heard, cancel).await;
+        self.assert_nothing_left();
+        result
+    }
+
+    /// Exports and returns the error, after checking that nothing stands under a final name.
+    pub(crate) async fn failing_export(&self, vm: &str) -> Error {
+        let error = self.export(vm).await.unwrap_err();
+        assert_eq!(self.finished_files(), Vec::<String>::new(), "{}", error.chain());
+        error
+    }
+
+    /// Returns the names under the target that are not hidden, sorted.
+    pub(crate) fn finished_files(&self) -> Vec<String> {
+        let mut names = self.files();
+        names.retain(|name| !name.starts_with('.'));
+        names
+    }
+
+    pub(crate) fn files(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.target()) else { return Vec::new() };
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// The server holds nothing for us any more, and no secret went where it does not belong.
+    pub(crate) fn assert_nothing_left(&self) {
+        assert_eq!(self.open("leases"), 0, "{:#}", self.soap());
+        assert_eq!(self.open("sessions"), 0, "{:#}", self.soap());
+        assert_eq!(self.stats()["credentials_leaked_to_host"], 0, "{:#}", self.stats());
+    }
+
+    /// Returns how many leases or sessions are open on the server.
+    pub(crate) fn open(&self, what: &str) -> u64 {
+        let report = self.soap();
+        report["open"][what].as_u64().unwrap_or_else(|| panic!("{what} in {report:#}"))
+    }
+
+    pub(crate) fn file_bytes_sent(&self) -> u64 {
+        self.stats()["files"]["bytes"].as_u64().unwrap()
+    }
+
+    pub(crate) fn soap(&self) -> serde_json::Value {
+        self.simulator.world().soap.report()
+    }
+
+    fn stats(&self) -> serde_json::Value {
+        self.simulator.world().stats.report()
+    }
+
+    /// Changes faults while the simulator runs.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Settings)) {
+        self.simulator.world().faults.update(change);
+    }
+
+    /// Returns the SHA-256 of a disk's guest bytes as the simulator knows them.
+    pub(crate) fn contents_sha256(&self, vm: &str, disk: usize) -> String {
+        let inventory = &self.simulator.world().inventory;
+        let vm = inventory.vms.iter().find(|candidate| candidate.path == vm).unwrap();
+        let content = vcenter_sim::content::DiskContent::open(&vm.disks[disk]).unwrap();
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; 1 << 20];
+        let mut offset = 0;
+        while offset < content.capacity_bytes() {
+            let length = (content.capacity_bytes() - offset).min(1 << 20);
+            let part = &mut buffer[..usize::try_from(length).unwrap()];
+            content.read_range(offset, part).unwrap();
+            hash.update(&*part);
+            offset += length;
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Waits until `condition` holds; for things that happen in other tasks.
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    const LIMIT: Duration = Duration::from_secs(60);
+    const STEP: Duration = Duration::from_millis(20);
+    let mut waited = Duration::ZERO;
+    while !condition() {
+        assert!(waited < LIMIT, "waited too long for {what}");
+        tokio::time::sleep(STEP).await;
+        waited += STEP;
+    }
+}

@@ -1,0 +1,10 @@
+//! Exports from the simulator: what must hold for every package, and what must hold when things go wrong.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod lab;
+mod package;
+mod refusals;
+mod servers;
+mod streams;
+mod targets;

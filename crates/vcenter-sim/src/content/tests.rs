@@ -1,0 +1,144 @@
+use std::io::Write;
+use std::sync::Arc;
+
+use diskimage::vmdk::grain::GrainInflater;
+
+use super::*;
+use crate::inventory::Size;
+
+fn seeded(size: u64, seed: u64, fill: f64, compressibility: f64) -> Arc<DiskContent> {
+    let content = Content::Seeded { seed, fill, compressibility };
+    open(size, content)
+}
+
+fn open(size: u64, content: Content) -> Arc<DiskContent> {
+    let disk = Disk { size: Size(size), controller: "pvscsi".to_owned(), bus: 0, content };
+    Arc::new(DiskContent::open(&disk).unwrap())
+}
+
+fn raw(content: &DiskContent) -> Vec<u8> {
+    let mut bytes = vec![0xaa; usize::try_from(content.capacity_bytes()).unwrap()];
+    content.read_range(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// Puts the grains of a stream together to what they expand to.
+fn expanded(content: &Arc<DiskContent>) -> Vec<u8> {
+    let mut disk = vec![0; usize::try_from(content.capacity_bytes()).unwrap()];
+    let mut inflater = GrainInflater::new(GRAIN_LEN);
+    let mut reader = GrainReader::new(Arc::clone(content));
+    loop {
+        match reader.step().unwrap() {
+            Step::End => return disk,
+            Step::Nothing => {}
+            Step::Grain(index, grain) => {
+                let at = usize::try_from(index * GRAIN_BYTES).unwrap();
+                match grain {
+                    Grain::Deflated(zlib) => {
+                        let data = inflater.inflate(zlib, GRAIN_LEN).unwrap();
+                        disk[at..at + GRAIN_LEN].copy_from_slice(data);
+                    }
+                    Grain::Raw(data) => disk[at..at + data.len()].copy_from_slice(data),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_stream_and_raw_reads_give_the_same_bytes() {
+    for (size, fill) in [(512, 1.0), (65536 * 40, 0.5), (65536 * 3 + 512, 1.0), (3_000_320, 0.7)] {
+        let content = seeded(size, 11, fill, 0.5);
+        assert!(raw(&content) == expanded(&content), "{size} bytes, fill {fill}");
+    }
+}
+
+#[test]
+fn any_range_is_a_part_of_the_whole() {
+    let content = seeded(65536 * 6 + 1024, 3, 0.6, 0.3);
+    let whole = raw(&content);
+    for (start, len) in [(0, 1), (5, 20), (15, 2), (16, 65520), (65530, 30), (60000, 200_000), (392_000, 2240)] {
+        let mut part = vec![0xaa; len];
+        content.read_range(start, &mut part).unwrap();
+        let start = usize::try_from(start).unwrap();
+        assert!(part == whole[start..start + len], "{start}+{len}");
+    }
+    let mut over_the_end = vec![0xaa; 1024];
+    content.read_range(content.capacity_bytes() - 512, &mut over_the_end).unwrap();
+    assert_eq!(over_the_end[512..], [0; 512]);
+}
+
+#[test]
+fn all_grains_of_all_disks_differ() {
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in [1, 2] {
+        let content = seeded(65536 * 600, seed, 1.0, 1.0);
+        let whole = raw(&content);
+        for grain in whole.chunks(GRAIN_LEN) {
+            assert!(seen.insert(grain.to_vec()));
+        }
+    }
+}
+
+#[test]
+fn fill_is_met_and_counted() {
+    let size = 65536 * 10_000;
+    for (fill, expected) in [(0.0, 0..=0), (1.0, 10_000..=10_000), (0.25, 2_300..=2_700)] {
+        let content = seeded(size, 5, fill, 0.5);
+        let grains = content.populated_bytes().unwrap() / GRAIN_BYTES;
+        assert!(expected.contains(&grains), "fill {fill}: {grains} grains");
+    }
+    assert_eq!(seeded(65536 + 512, 5, 1.0, 0.5).populated_bytes().unwrap(), 65536 + 512);
+}
+
+#[test]
+fn a_terabyte_with_little_in_it_is_walked_in_bounded_steps() {
+    let content = seeded(1 << 40, 9, 0.000_001, 0.5);
+    let mut reader = GrainReader::new(Arc::clone(&content));
+    let (mut grains, mut pauses) = (0, 0);
+    loop {
+        match reader.step().unwrap() {
+            Step::End => break,
+            Step::Nothing => pauses += 1,
+            Step::Grain(..) => grains += 1,
+        }
+    }
+    assert_eq!(grains * GRAIN_BYTES, content.populated_bytes().unwrap());
+    assert!(pauses > 100, "{pauses}");
+}
+
+#[test]
+fn the_bytes_of_a_seed_are_for_ever() {
+    // Changing the generator would change what every recorded hash of a scenario means.
+    let content = seeded(65536 * 64, 42, 0.5, 0.5);
+    let sum = raw(&content).chunks(8).fold(0, |sum, word| mix(sum ^ u64::from_le_bytes(word.try_into().unwrap())));
+    assert_eq!(sum, 0xeb3c_f584_f8b2_28c2, "{sum:#x}");
+}
+
+#[test]
+fn a_file_is_followed_by_zeros() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let mut data = vec![0; 65536 * 2 + 100];
+    random::fill(1, &mut data);
+    data[..65536].fill(0);
+    file.write_all(&data).unwrap();
+    let content = open(65536 * 4 + 512, Content::File { path: file.path().to_owned() });
+    let whole = raw(&content);
+    assert!(whole[..data.len()] == data);
+    assert!(whole[data.len()..].iter().all(|&byte| byte == 0));
+    assert!(expanded(&content) == whole);
+    assert_eq!(content.populated_bytes().unwrap(), 65536 * 2);
+}
+
+#[test]
+fn a_file_that_is_longer_than_its_disk_or_not_there_is_refused() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&[1; 513]).unwrap();
+    for (path, word) in [(file.path().to_owned(), "513 bytes"), ("/nonexistent/x".into(), "/nonexistent/x")] {
+        let content = Content::File { path };
+        let disk = Disk { size: Size(512), controller: "pvscsi".to_owned(), bus: 0, content };
+        let error = DiskContent::open(&disk).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Inventory);
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}

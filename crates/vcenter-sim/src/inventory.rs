@@ -1,0 +1,276 @@
+//! The simulated inventory, read from a TOML file: what exists, before anything happens to it.
+//!
+//! Here are the types and the questions that everybody asks of them. [`Inventory::load`] (in
+//! `load.rs`) reads a file and refuses, by name, what contradicts itself; so the rest of the crate
+//! may rely on a datacenter, a host and a place for every device. Nothing here changes while the
+//! simulator runs.
+
+mod load;
+mod scenario;
+mod size;
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::faults::Settings;
+pub use size::Size;
+
+/// Everything that a simulated vCenter knows.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inventory {
+    /// The server itself.
+    #[serde(default)]
+    pub vcenter: VCenter,
+    /// Datacenters.
+    #[serde(default, rename = "datacenter")]
+    pub datacenters: Vec<Datacenter>,
+    /// Virtual machines and templates.
+    #[serde(default, rename = "vm")]
+    pub vms: Vec<Vm>,
+    /// Switches and faults that the scenario begins with.
+    #[serde(default)]
+    pub faults: Settings,
+}
+
+impl Inventory {
+    /// Returns the datacenter that a VM's path names.
+    #[must_use]
+    pub fn datacenter_of(&self, vm: &Vm) -> Option<&Datacenter> {
+        self.datacenters.iter().find(|datacenter| vm.folder_path_in(datacenter).is_some())
+    }
+
+    /// Returns the name of the host that runs a VM.
+    #[must_use]
+    pub fn host_of<'a>(&'a self, vm: &'a Vm) -> Option<&'a str> {
+        vm.host.as_deref().or_else(|| self.datacenter_of(vm)?.hosts.first().map(String::as_str))
+    }
+
+    /// Returns the name of the datastore that holds a VM.
+    #[must_use]
+    pub fn datastore_of<'a>(&'a self, vm: &'a Vm) -> Option<&'a str> {
+        vm.datastore.as_deref().or_else(|| self.datacenter_of(vm)?.datastores.first().map(String::as_str))
+    }
+
+    /// Returns the VM with an inventory path.
+    #[must_use]
+    pub fn vm(&self, path: &str) -> Option<&Vm> {
+        self.vms.iter().find(|vm| vm.path == path)
+    }
+}
+
+/// The server: accounts and version.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VCenter {
+    /// The only account.
+    pub username: String,
+    /// Its password.
+    pub password: String,
+    /// Newest API version that is served, for example `8.0.3.0`.
+    pub api_version: String,
+    /// `instanceUuid` of the server.
+    pub instance_uuid: String,
+}
+
+impl Default for VCenter {
+    fn default() -> Self {
+        Self {
+            username: "administrator@vsphere.local".to_owned(),
+            password: "simulated".to_owned(),
+            api_version: "8.0.3.0".to_owned(),
+            instance_uuid: "51a70000-0000-4000-8000-000000000001".to_owned(),
+        }
+    }
+}
+
+/// A datacenter with its hosts and datastores.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Datacenter {
+    /// Name as stored (escaped: `%2f` for a slash).
+    pub name: String,
+    /// Folders above it, outermost first, separated by slashes; empty for none.
+    #[serde(default)]
+    pub folder: String,
+    /// Names of its ESXi hosts; each gets a port and a certificate of its own.
+    #[serde(default = "one_host")]
+    pub hosts: Vec<String>,
+    /// Names of its datastores.
+    #[serde(default = "one_datastore")]
+    pub datastores: Vec<String>,
+    /// Names of its networks.
+    #[serde(default = "one_network")]
+    pub networks: Vec<String>,
+}
+
+impl Datacenter {
+    /// Returns the inventory path: the folders above it and its name.
+    #[must_use]
+    pub fn path(&self) -> String {
+        if self.folder.is_empty() { self.name.clone() } else { format!("{}/{}", self.folder, self.name) }
+    }
+}
+
+fn one_host() -> Vec<String> {
+    vec!["esx1.sim.invalid".to_owned()]
+}
+
+fn one_datastore() -> Vec<String> {
+    vec!["datastore1".to_owned()]
+}
+
+fn one_network() -> Vec<String> {
+    vec!["VM Network".to_owned()]
+}
+
+/// A virtual machine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vm {
+    /// Inventory path as stored: `DC0/vm/web/web01`. Folders in it are made. The datacenter's own
+    /// folders come first: `Lab/DC0/vm/web01`.
+    pub path: String,
+    /// Name of a vApp that holds the VM; then it has `parentVApp` and no `parent`.
+    #[serde(default)]
+    pub vapp: Option<String>,
+    /// Host that runs it; the datacenter's first by default.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// Datastore of its files; the datacenter's first by default.
+    #[serde(default)]
+    pub datastore: Option<String>,
+    /// Network of its only adapter; the datacenter's first by default.
+    #[serde(default)]
+    pub network: Option<String>,
+    /// `poweredOff`, `poweredOn` or `suspended`.
+    #[serde(default = "powered_off")]
+    pub power: String,
+    /// `connected`, `disconnected`, `orphaned`, `inaccessible` or `invalid`; other than the first
+    /// it has no `config`.
+    #[serde(default = "connected")]
+    pub connection: String,
+    /// True for a template.
+    #[serde(default)]
+    pub template: bool,
+    /// Number of virtual CPUs.
+    #[serde(default = "one_cpu")]
+    pub cpus: i32,
+    /// Memory in MiB.
+    #[serde(default = "default_memory")]
+    pub memory_mib: i32,
+    /// `guestId`.
+    #[serde(default = "default_guest")]
+    pub guest_id: String,
+    /// `bios` or `efi`.
+    #[serde(default = "bios")]
+    pub firmware: String,
+    /// `config.annotation`.
+    #[serde(default)]
+    pub annotation: String,
+    /// Fixed `instanceUuid`; made from the path when missing.
+    #[serde(default)]
+    pub instance_uuid: Option<String>,
+    /// Size of the nvram file in bytes; 0 for none.
+    #[serde(default = "default_nvram")]
+    pub nvram_bytes: u64,
+    /// Disks in the order of their keys.
+    #[serde(default, rename = "disk")]
+    pub disks: Vec<Disk>,
+    /// Paths of ISO images in CD-ROM drives, `[datastore] dir/x.iso`; sizes for export are made up.
+    #[serde(default)]
+    pub isos: Vec<String>,
+}
+
+impl Vm {
+    /// Returns the name as stored (escaped), the last part of the path.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+
+    /// Returns the folders between the datacenter's `vm` folder and the VM, `web` or `a/b` or nothing; or
+    /// `None` when the VM lies in another datacenter.
+    #[must_use]
+    pub fn folder_path_in(&self, datacenter: &Datacenter) -> Option<&str> {
+        let rest = self.path.strip_prefix(datacenter.path().as_str())?.strip_prefix("/vm/")?;
+        Some(rest.rsplit_once('/').map_or("", |(folders, _)| folders))
+    }
+}
+
+fn powered_off() -> String {
+    "poweredOff".to_owned()
+}
+
+fn connected() -> String {
+    "connected".to_owned()
+}
+
+fn one_cpu() -> i32 {
+    1
+}
+
+fn default_memory() -> i32 {
+    1024
+}
+
+fn default_guest() -> String {
+    "debian12_64Guest".to_owned()
+}
+
+fn bios() -> String {
+    "bios".to_owned()
+}
+
+/// Size of a BIOS machine's nvram file on real hosts.
+fn default_nvram() -> u64 {
+    8684
+}
+
+/// A virtual disk.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disk {
+    /// Capacity: a number of bytes, or a text with KiB, MiB, GiB, TiB. A multiple of 512.
+    pub size: Size,
+    /// `pvscsi`, `lsilogic`, `lsilogicsas`, `buslogic`, `nvme`, `sata` or `ide`.
+    #[serde(default = "pvscsi")]
+    pub controller: String,
+    /// Bus number of the controller.
+    #[serde(default)]
+    pub bus: i32,
+    /// What is on it.
+    #[serde(default)]
+    pub content: Content,
+}
+
+fn pvscsi() -> String {
+    "pvscsi".to_owned()
+}
+
+/// What a disk holds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase", tag = "kind")]
+pub enum Content {
+    /// Grains drawn from a pool by a seeded generator, so that any size costs nothing.
+    Seeded {
+        /// Same seed, same bytes.
+        seed: u64,
+        /// Part of the grains that hold data, 0.0 to 1.0.
+        fill: f64,
+        /// Part of a grain's bytes that deflate can remove, 0.0 to 1.0.
+        compressibility: f64,
+    },
+    /// The bytes of a file; it is as long as the disk or shorter (then zeros follow).
+    File {
+        /// Path, relative to the inventory file.
+        path: PathBuf,
+    },
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::Seeded { seed: 1, fill: 0.0, compressibility: 0.5 }
+    }
+}

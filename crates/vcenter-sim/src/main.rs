@@ -1,0 +1,188 @@
+//! The simulator as a program.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Parser;
+use serde_json::{Map, Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tracing_subscriber::EnvFilter;
+use vcenter_sim::faults::Faults;
+use vcenter_sim::{Inventory, Options, Simulator};
+
+/// A SIMULATED vCenter with ESXi hosts and real disk bytes, for tests and demos.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// File that says what exists (TOML)
+    #[arg(long, value_name = "FILE", conflicts_with = "scenario")]
+    inventory: Option<PathBuf>,
+    /// Built-in inventory
+    #[arg(long, value_name = "NAME", default_value = "demo")]
+    scenario: String,
+    /// Address of the vCenter; hosts listen on the same address with ports of their own
+    #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))]
+    listen: SocketAddr,
+    /// Address of the control endpoint
+    #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))]
+    control: SocketAddr,
+    /// Allow addresses that are not loopback
+    #[arg(long)]
+    allow_remote: bool,
+    /// File to write address, account and certificate to once everything listens (JSON)
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// Stop when standard input ends, as it does when the parent process dies
+    #[arg(long)]
+    exit_on_stdin_eof: bool,
+    /// Forgive requests that a strict server refuses
+    #[arg(long)]
+    lenient: bool,
+    /// Name of hosts in the URLs of leases, instead of their address
+    #[arg(long, value_name = "NAME")]
+    url_name: Option<String>,
+    /// Name in the hosts' certificates, instead of the usual ones (may be repeated)
+    #[arg(long, value_name = "NAME")]
+    host_certificate_name: Vec<String>,
+    /// Name in the vCenter's certificate, instead of the usual ones (may be repeated)
+    #[arg(long, value_name = "NAME")]
+    vcenter_certificate_name: Vec<String>,
+    /// Bandwidth of each connection
+    #[arg(long, value_name = "N")]
+    bytes_per_second: Option<u64>,
+    /// Seconds without progress after which a lease dies
+    #[arg(long, value_name = "N")]
+    lease_timeout_s: Option<u64>,
+    /// Milliseconds for which a new lease is initializing
+    #[arg(long, value_name = "N")]
+    initializing_ms: Option<u64>,
+    /// Use `*` as host in the URLs of leases
+    #[arg(long)]
+    star_host: bool,
+    /// Any switch or fault of the inventory's table `[faults]`, as TOML: `progress_fails=3`,
+    /// `corrupt_byte={file="disk-0.vmdk",offset=70000}` (may be repeated)
+    #[arg(long, value_name = "KEY=VALUE")]
+    fault: Vec<String>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let inventory = match &args.inventory {
+        Some(path) => Inventory::load(path)?,
+        None => Inventory::scenario(&args.scenario)?,
+    };
+    let options = options(&args, &inventory)?;
+    let mut simulator = Simulator::start(inventory, options).await?;
+    announce(&simulator)?;
+    if let Some(path) = &args.ready_file {
+        write_ready_file(path, &simulator)?;
+    }
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let stdin_ended = stdin_ended(args.exit_on_stdin_eof);
+    tokio::select! {
+        () = simulator.stopped() => return Ok(()),
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = stdin_ended => {}
+    }
+    simulator.stop().await;
+    Ok(())
+}
+
+fn options(args: &Args, inventory: &Inventory) -> anyhow::Result<Options> {
+    let faults = Faults::new(inventory.faults.clone());
+    faults
+        .merge(&Value::Object(fault_flags(args)?))
+        .map_err(anyhow::Error::msg)
+        .context("a fault is not understood")?;
+    let names = |names: &[String]| (!names.is_empty()).then(|| names.to_vec());
+    Ok(Options {
+        listen: args.listen,
+        control: args.control,
+        allow_remote: args.allow_remote,
+        lenient: args.lenient,
+        url_name: args.url_name.clone(),
+        host_certificate_names: names(&args.host_certificate_name),
+        vcenter_certificate_names: names(&args.vcenter_certificate_name),
+        settings: Some((*faults.now()).clone()),
+    })
+}
+
+/// Collects the flags that change faults; those with a name of their own win.
+fn fault_flags(args: &Args) -> anyhow::Result<Map<String, Value>> {
+    let mut changes = Map::new();
+    for fault in &args.fault {
+        let table: Map<String, Value> =
+            toml::from_str(fault).with_context(|| format!("`{fault}` is not KEY=VALUE as in TOML"))?;
+        changes.extend(table);
+    }
+    let numbers = [
+        ("bytes_per_second", args.bytes_per_second),
+        ("lease_timeout_s", args.lease_timeout_s),
+        ("initializing_ms", args.initializing_ms),
+    ];
+    let numbers = numbers.into_iter().filter_map(|(key, number)| Some((key.to_owned(), json!(number?))));
+    changes.extend(numbers);
+    if args.star_host {
+        changes.insert("star_host".to_owned(), json!(true));
+    }
+    Ok(changes)
+}
+
+/// Says what this is and where, for whoever has started it by hand.
+fn announce(simulator: &Simulator) -> anyhow::Result<()> {
+    let account = &simulator.world().inventory.vcenter;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "vcenter-sim {}: a SIMULATED vCenter, for tests and demos", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  url         {}", simulator.url())?;
+    writeln!(out, "  user        {} (password: {})", account.username, account.password)?;
+    writeln!(out, "  certificate {}", simulator.sha256_thumbprint())?;
+    writeln!(out, "  control     {}", simulator.control_url())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes the file under another name and renames it, so that nobody reads half of it.
+fn write_ready_file(path: &Path, simulator: &Simulator) -> anyhow::Result<()> {
+    let account = &simulator.world().inventory.vcenter;
+    let ready = json!({
+        "url": simulator.url(),
+        "username": account.username,
+        "password": account.password,
+        "sha256_thumbprint": simulator.sha256_thumbprint(),
+        "sha1_thumbprint": simulator.sha1_thumbprint(),
+        "certificate": simulator.certificate_pem(),
+        "control": simulator.control_url(),
+        "pid": std::process::id(),
+    });
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".part");
+    let partial = PathBuf::from(partial);
+    std::fs::write(&partial, format!("{ready:#}\n"))
+        .and_then(|()| std::fs::rename(&partial, path))
+        .with_context(|| format!("cannot write the ready file {}", path.display()))
+}
+
+/// Waits for the end of standard input if asked to, else for ever.
+///
+/// A thread of its own reads it, because a read of a terminal cannot be cancelled; it dies with the process.
+async fn stdin_ended(wanted: bool) {
+    if !wanted {
+        return std::future::pending().await;
+    }
+    let (ended, wait) = oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 256];
+        while matches!(std::io::stdin().read(&mut buffer), Ok(read) if read > 0) {}
+        drop(ended);
+    });
+    // Nothing is ever sent: the other end's drop is the message.
+    drop(wait.await);
+}

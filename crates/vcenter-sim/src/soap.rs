@@ -1,0 +1,266 @@
+//! The SOAP side of the simulator: `/sdk` and what stands behind it.
+//!
+//! ```text
+//!  post ─► session ─► dispatch ─┬─► content, search, view      what exists
+//!                               ├─► retrieve, filter           properties, once or on change
+//!                               ├─► export (lease), task       what takes time
+//!                               └─► fault                      refusals
+//!  model: the objects, fixed · state: all that changes, one lock · property: what objects say
+//! ```
+//!
+//! A strict reader: order, unknown elements, missing types and paths are refused, as the API says,
+//! unless the simulator was told to be lenient.
+
+mod call;
+mod clock;
+mod content;
+mod dispatch;
+mod export;
+mod fault;
+mod filter;
+mod kinds;
+mod lease;
+mod model;
+mod path;
+mod property;
+mod report;
+mod retrieve;
+mod search;
+mod session;
+mod state;
+mod task;
+mod version;
+mod view;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use vsphere::wire::generated::{Login, UserSession};
+use vsphere::wire::{Element, Limits, Method as _, MoRef, fault_xml, parse_request, response_xml};
+
+use crate::faults::Options;
+use crate::inventory::Inventory;
+use crate::world::World;
+use call::{Call, Caller};
+use clock::Instant;
+use fault::Outcome;
+use model::Model;
+use session::Visitor;
+use state::State;
+use version::Versions;
+
+/// Longest request: a filter over 10,000 named objects has about 3 MiB.
+const REQUEST_BYTES_MAX: usize = 16 << 20;
+
+/// Time is looked at this often when nothing is due earlier.
+const TICK_MAX: Duration = Duration::from_millis(500);
+
+/// One POST to `/sdk`, reduced to what the API looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct SdkRequest<'a> {
+    /// Header `Cookie`.
+    pub cookie: Option<&'a str>,
+    /// Header `SOAPAction`, with or without quotes.
+    pub soap_action: Option<&'a str>,
+    /// Header `User-Agent`.
+    pub user_agent: Option<&'a str>,
+    /// The SOAP envelope.
+    pub body: &'a [u8],
+    /// Who asks.
+    pub remote_addr: SocketAddr,
+}
+
+/// The answer to one POST.
+#[derive(Clone, Debug)]
+pub struct SdkReply {
+    /// HTTP status: 200 with a result, 500 with a fault.
+    pub status: u16,
+    /// Header `Set-Cookie`, when the session changes.
+    pub set_cookie: Option<String>,
+    /// Header `Content-Type`.
+    pub content_type: &'static str,
+    /// The SOAP envelope.
+    pub body: String,
+    /// True when the connection must be closed after the answer.
+    pub close_connection: bool,
+}
+
+/// All that lives behind `/sdk`: sessions, objects, leases.
+#[derive(Debug)]
+pub struct Soap {
+    model: Model,
+    versions: Versions,
+    strict: bool,
+    /// Paths of the inventory's VMs, for the report.
+    paths: Vec<String>,
+    state: Mutex<State>,
+    /// Counts changes; waiters look again when it moves.
+    changes: watch::Sender<u64>,
+    ticking: AtomicBool,
+}
+
+impl Soap {
+    /// Builds the objects of an inventory.
+    pub fn new(inventory: &Inventory, options: &Options) -> Self {
+        Self {
+            model: Model::build(inventory),
+            versions: Versions::new(&inventory.vcenter.api_version),
+            strict: !options.lenient,
+            paths: inventory.vms.iter().map(|vm| vm.path.clone()).collect(),
+            state: Mutex::new(State::new(inventory, Instant::now())),
+            changes: watch::Sender::new(0),
+            ticking: AtomicBool::new(false),
+        }
+    }
+
+    /// Answers one call.
+    pub async fn post(&self, world: &Arc<World>, request: SdkRequest<'_>) -> SdkReply {
+        self.start_ticking(world);
+        self.tick(world);
+        let version = self.versions.requested(request.soap_action);
+        let caller = self.described(request.cookie);
+        let caller = caller.map(|session| Caller { session: session.key, user: session.user_name });
+        let call = Call { world, soap: self, request, now: Instant::now(), version, caller };
+        let key = call.caller.as_ref().map(|caller| caller.session.clone());
+        if let Some(key) = &key {
+            self.lock().sessions.enter(key, call.now);
+        }
+        let (outcome, set_cookie) = match parse(request.body) {
+            Ok(element) => {
+                let answered = self.answer(&call, &element).await;
+                self.count(&element.name, answered.0.is_err());
+                answered
+            }
+            Err(fault) => (Err(fault), None),
+        };
+        if let Some(key) = &key {
+            self.lock().sessions.leave(key, Instant::now());
+        }
+        let (status, body) = match outcome {
+            Ok(body) => (200, body),
+            Err(fault) => (500, fault_xml(&fault, version)),
+        };
+        SdkReply { status, set_cookie, content_type: "text/xml; charset=utf-8", body, close_connection: false }
+    }
+
+    /// Returns the document `/sdk/vimServiceVersions.xml`.
+    pub fn versions_xml(&self) -> String {
+        self.versions.xml()
+    }
+
+    /// Returns what the control endpoint tells about sessions, leases, views and calls.
+    pub fn report(&self) -> serde_json::Value {
+        report::report(self, &self.lock(), &self.paths)
+    }
+
+    /// Returns true when the cookie belongs to a live session.
+    pub fn session_valid(&self, cookie: Option<&str>) -> bool {
+        self.lock().sessions.find(cookie).is_some()
+    }
+
+    async fn answer(&self, call: &Call<'_>, element: &Element) -> (Outcome<String>, Option<String>) {
+        if element.name == Login::NAME {
+            return match self.login(call, element) {
+                Ok((body, cookie)) => (Ok(body), Some(cookie)),
+                Err(fault) => (Err(fault), None),
+            };
+        }
+        let outcome = dispatch::dispatch(call, element).await;
+        let ended = element.name == "Logout" && outcome.is_ok();
+        (outcome, ended.then(session::clear_cookie))
+    }
+
+    fn login(&self, call: &Call<'_>, element: &Element) -> Outcome<(String, String)> {
+        dispatch::receiver(element)?;
+        let login: Login = dispatch::read(call, element)?;
+        let account = &call.world.inventory.vcenter;
+        let mut state = self.lock();
+        let right = login.user_name == account.username && login.password.0 == account.password;
+        if !right || call.caller.is_some() {
+            state.sessions.refused += 1;
+            return Err(fault::invalid_login());
+        }
+        let user_agent = call.request.user_agent.unwrap_or_default();
+        let visitor = Visitor { user: &login.user_name, remote: call.request.remote_addr, user_agent };
+        let secret = state.sessions.open(visitor, call.now);
+        let cookie = session::set_cookie(&secret);
+        let described = state.sessions.find(Some(&cookie)).map(session::Session::describe);
+        let body = response_xml(Login::NAME, &described.unwrap_or_default(), call.version);
+        Ok((body, cookie))
+    }
+
+    /// Returns the session that a cookie names, as the API describes it.
+    fn described(&self, cookie: Option<&str>) -> Option<UserSession> {
+        self.lock().sessions.find(cookie).map(session::Session::describe)
+    }
+
+    fn count(&self, method: &str, refused: bool) {
+        let mut state = self.lock();
+        let stats = state.calls.entry(method.to_owned()).or_default();
+        stats.calls += 1;
+        stats.faults += u64::from(refused);
+    }
+
+    /// A panic elsewhere cannot leave the state half-changed in a way that matters more than the panic.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes everybody who waits for changes.
+    fn tell(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn news(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Lets time pass: sessions and leases die, tasks go on.
+    fn tick(&self, world: &World) {
+        let idle = Duration::from_secs(world.faults.now().session_idle_s);
+        let ticked = self.lock().tick(Instant::now(), idle);
+        ticked.closed.iter().for_each(|lease| world.exports.close(lease));
+        if ticked.changed {
+            self.tell();
+        }
+    }
+
+    /// Starts the timer with the first call; it ends with the world.
+    fn start_ticking(&self, world: &Arc<World>) {
+        if !self.ticking.swap(true, Ordering::Relaxed) {
+            tokio::spawn(keep_ticking(Arc::downgrade(world)));
+        }
+    }
+}
+
+async fn keep_ticking(world: Weak<World>) {
+    loop {
+        let next = {
+            let Some(world) = world.upgrade() else { return };
+            world.soap.tick(&world);
+            let idle = Duration::from_secs(world.faults.now().session_idle_s);
+            let latest = Instant::now() + TICK_MAX;
+            world.soap.lock().next_deadline(idle).map_or(latest, |due| due.min(latest))
+        };
+        // A deadline that has just passed must not make a busy loop of this.
+        tokio::time::sleep_until(next.max(Instant::now() + Duration::from_millis(1))).await;
+    }
+}
+
+fn parse(body: &[u8]) -> Outcome<Element> {
+    let text = std::str::from_utf8(body).map_err(|_| fault::invalid_request("it is not UTF-8"))?;
+    let limits = Limits { bytes_max: REQUEST_BYTES_MAX, ..Limits::default() };
+    let incoming = parse_request(text, limits).map_err(|error| fault::invalid_request(&error.to_string()))?;
+    if let Some(operation) = &incoming.operation_id {
+        tracing::debug!(operation, method = %incoming.call.name, "call");
+    }
+    Ok(incoming.call)
+}
+
+/// Returns whether an object is one of the well-known ones.
+fn is_service(object: &MoRef) -> bool {
+    content::SERVICES.iter().any(|(kind, id)| object.kind == *kind && object.id == *id)
+}

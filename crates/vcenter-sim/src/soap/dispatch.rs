@@ -1,0 +1,109 @@
+//! From the name of a method to the function that answers it.
+
+use vsphere::wire::generated as api;
+use vsphere::wire::{Decode, Element, Fault, Method, MoRef, method, response_xml};
+
+use super::call::Call;
+use super::fault::{self, Outcome};
+use super::kinds::is_a;
+use super::{content, export, filter, property, retrieve, search, task, view};
+
+/// Methods that need no session.
+const OPEN: [&str; 2] = ["RetrieveServiceContent", "Login"];
+
+/// pyvmomi's way to read one property; it is in no documentation.
+const FETCH: &str = "Fetch";
+
+/// Answers a call other than `Login`.
+pub(crate) async fn dispatch(call: &Call<'_>, element: &Element) -> Outcome<String> {
+    let this = receiver(element)?;
+    let name = element.name.as_str();
+    if call.caller.is_none() && !OPEN.contains(&name) {
+        return Err(fault::not_authenticated(&this));
+    }
+    if name == FETCH {
+        return fetch(call, &this, element);
+    }
+    let unknown = || fault::method_not_found(&this, name);
+    let info = method(name).filter(|info| info.since <= call.version).ok_or_else(unknown)?;
+    if !is_a(&this.kind, info.on) {
+        return Err(unknown());
+    }
+    if name == api::WaitForUpdatesEx::NAME {
+        let reply = filter::wait(call, read(call, element)?).await?;
+        return Ok(response_xml(name, &reply, call.version));
+    }
+    route(call, element).unwrap_or_else(|| Err(unknown()))
+}
+
+macro_rules! routes {
+    ($($method:ident => $handler:path,)*) => {
+        /// Calls the function of a method; `None` when no function answers it.
+        fn route(call: &Call<'_>, element: &Element) -> Option<Outcome<String>> {
+            match element.name.as_str() {
+                $(<api::$method as Method>::NAME => Some(answer::<api::$method>(call, element, $handler)),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+routes! {
+    CancelRetrievePropertiesEx => retrieve::cancel,
+    CancelTask => task::cancel,
+    CancelWaitForUpdates => filter::cancel,
+    ContinueRetrievePropertiesEx => retrieve::next,
+    CreateContainerView => view::create,
+    CreateDescriptor => export::descriptor,
+    CreateFilter => filter::create_filter,
+    CreatePropertyCollector => filter::create_collector,
+    CurrentTime => content::current_time,
+    DestroyPropertyCollector => filter::destroy_collector,
+    DestroyPropertyFilter => filter::destroy_filter,
+    DestroyView => view::destroy,
+    ExportVm => export::export,
+    FindByInventoryPath => search::by_path,
+    FindByUuid => search::by_uuid,
+    FindChild => search::child,
+    HttpNfcLeaseAbort => export::abort,
+    HttpNfcLeaseComplete => export::complete,
+    HttpNfcLeaseGetManifest => export::manifest,
+    HttpNfcLeaseProgress => export::progress,
+    HttpNfcLeaseSetManifestChecksumType => export::set_checksums,
+    Logout => content::logout,
+    PowerOffVMTask => task::power_off,
+    PowerOnVMTask => task::power_on,
+    RetrieveProperties => retrieve::all,
+    RetrievePropertiesEx => retrieve::first,
+    RetrieveServiceContent => content::retrieve,
+    SessionIsActive => content::is_active,
+}
+
+fn answer<M: Method>(
+    call: &Call<'_>,
+    element: &Element,
+    handler: fn(&Call<'_>, M) -> Outcome<M::Reply>,
+) -> Outcome<String> {
+    let reply = handler(call, read(call, element)?)?;
+    Ok(response_xml(M::NAME, &reply, call.version))
+}
+
+/// Reads a request as strictly as the simulator was told to.
+pub(crate) fn read<M: Method>(call: &Call<'_>, element: &Element) -> Outcome<M> {
+    let mut decode = Decode { strict: call.soap.strict, ..Decode::default() };
+    M::from_element(element, &mut decode).map_err(|error| fault::invalid_request(&error.to_string()))
+}
+
+/// Returns the object that a request is for.
+pub(crate) fn receiver(element: &Element) -> Outcome<MoRef> {
+    let this = element.children.first().filter(|child| child.name == "_this");
+    let this = this.ok_or_else(|| fault::invalid_request("its first parameter is not _this"))?;
+    Ok(MoRef::new(this.managed_type.clone().unwrap_or_default(), this.text.trim()))
+}
+
+fn fetch(call: &Call<'_>, this: &MoRef, element: &Element) -> Outcome<String> {
+    let path = element.child("prop").map(|child| child.text.clone());
+    let path = path.ok_or_else(|| fault::invalid_request("Fetch names no property"))?;
+    let value: Result<_, Fault> = property::value(call, &call.lock(), this, &path);
+    Ok(response_xml(FETCH, &value?, call.version))
+}

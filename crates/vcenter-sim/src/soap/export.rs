@@ -1,0 +1,262 @@
+//! `ExportVm` and what its lease understands.
+
+use std::time::Duration;
+
+use vsphere::wire::generated::{
+    CreateDescriptor, ExportVm, HttpNfcLeaseAbort, HttpNfcLeaseComplete, HttpNfcLeaseDeviceUrl,
+    HttpNfcLeaseGetManifest, HttpNfcLeaseInfo, HttpNfcLeaseManifestEntry, HttpNfcLeaseProgress,
+    HttpNfcLeaseSetManifestChecksumType, OvfCreateDescriptorResult, VirtualMachinePowerState,
+};
+use vsphere::wire::{Any, Fault, MoRef};
+
+use super::call::Call;
+use super::fault::{self, Outcome};
+use super::lease::{Event, Lease, Phase, Refusal, Seen};
+use super::property;
+use super::state::{Ending, State};
+use crate::export::SentFile;
+use crate::faults::{FileNames, HashName, ManifestLieKind};
+use crate::ovf::{self, DescriptorFile};
+
+/// `ExportVm`.
+pub(crate) fn export(call: &Call<'_>, request: ExportVm) -> Outcome<MoRef> {
+    let settings = call.world.faults.now();
+    let id = call.session_id(&request.this)?;
+    let session = call.session(&request.this)?.to_owned();
+    let mut state = call.lock();
+    let subject = call.subject(&state, &request.this)?;
+    let vm = &call.world.inventory.vms[subject.vm];
+    if vm.connection != "connected" {
+        return Err(fault::invalid_state(&format!("the virtual machine is {}", vm.connection)));
+    }
+    let power = state.vms[subject.vm].power.clone();
+    if power != VirtualMachinePowerState::PoweredOff {
+        return Err(fault::invalid_power_state(VirtualMachinePowerState::PoweredOff, power));
+    }
+    if !settings.several_leases_per_vm {
+        state.check_free(subject.vm)?;
+    }
+    let items = call.world.exports.open(&id, vm, &request.this.id);
+    let index = subject.vm;
+    let task = state.tasks.add_export(subject);
+    state.note_task(index, &task);
+    state.vms[index].leases.push(id.clone());
+    let created = call.now.saturating_duration_since(state.started);
+    let lease = Lease {
+        id: id.clone(),
+        session,
+        vm: index,
+        task,
+        phase: Phase::Initializing { ready_at: call.now + Duration::from_millis(settings.initializing_ms) },
+        timeout: Duration::from_secs(settings.lease_timeout_s),
+        items,
+        checksums: Default::default(),
+        created_ms: u64::try_from(created.as_millis()).unwrap_or(u64::MAX),
+        seen: Seen::default(),
+    };
+    state.leases.insert(id.clone(), lease);
+    call.soap.tell();
+    Ok(MoRef::new("HttpNfcLease", id))
+}
+
+/// `HttpNfcLeaseProgress`.
+pub(crate) fn progress(call: &Call<'_>, request: HttpNfcLeaseProgress) -> Outcome<()> {
+    if call.world.faults.take_progress_failure() {
+        return Err(fault::system_error("HttpNfcLeaseProgress was told to fail"));
+    }
+    let mut state = call.lock();
+    apply(call, &mut state, &request.this, Event::Progress(request.percent))?;
+    if let Some(lease) = state.leases.get(&request.this.id) {
+        let task = lease.task.clone();
+        state.tasks.set_progress(&task, request.percent);
+    }
+    Ok(())
+}
+
+/// `HttpNfcLeaseComplete`.
+pub(crate) fn complete(call: &Call<'_>, request: HttpNfcLeaseComplete) -> Outcome<()> {
+    if call.world.faults.now().complete_fault {
+        call.world.faults.note("complete_fault");
+        return Err(fault::system_error("HttpNfcLeaseComplete was told to fail"));
+    }
+    let mut state = call.lock();
+    apply(call, &mut state, &request.this, Event::Complete)?;
+    end(call, &mut state, &request.this, Ending::Completed);
+    Ok(())
+}
+
+/// `HttpNfcLeaseAbort`.
+pub(crate) fn abort(call: &Call<'_>, request: HttpNfcLeaseAbort) -> Outcome<()> {
+    let mut state = call.lock();
+    apply(call, &mut state, &request.this, Event::Abort)?;
+    if let Some(lease) = state.leases.get_mut(&request.this.id) {
+        lease.seen.abort_reason = request.fault.and_then(|fault| fault.localized_message);
+    }
+    end(call, &mut state, &request.this, Ending::Aborted);
+    Ok(())
+}
+
+/// `HttpNfcLeaseSetManifestChecksumType`.
+pub(crate) fn set_checksums(call: &Call<'_>, request: HttpNfcLeaseSetManifestChecksumType) -> Outcome<()> {
+    let mut state = call.lock();
+    let lease = own(&mut state, &request.this)?;
+    if !matches!(lease.phase, Phase::Ready { .. }) {
+        return Err(fault::invalid_state("the lease is not ready"));
+    }
+    for wish in request.device_urls_to_checksum_types {
+        let hash = match wish.value.as_str() {
+            "sha1" => HashName::Sha1,
+            "sha256" => HashName::Sha256,
+            other => return Err(fault::invalid_argument("deviceUrlsToChecksumTypes", other)),
+        };
+        if !lease.items.iter().any(|item| item.key == wish.key) {
+            return Err(fault::invalid_argument("deviceUrlsToChecksumTypes", &wish.key));
+        }
+        lease.checksums.insert(wish.key, hash);
+    }
+    Ok(())
+}
+
+/// `HttpNfcLeaseGetManifest`.
+pub(crate) fn manifest(call: &Call<'_>, request: HttpNfcLeaseGetManifest) -> Outcome<Vec<HttpNfcLeaseManifestEntry>> {
+    if call.world.faults.now().manifest_unsupported {
+        call.world.faults.note("manifest_unsupported");
+        return Err(fault::not_supported("HttpNfcLease"));
+    }
+    let mut state = call.lock();
+    let lease = own(&mut state, &request.this)?;
+    if !matches!(lease.phase, Phase::Ready { .. }) {
+        return Err(fault::invalid_state("the lease is not ready"));
+    }
+    lease.seen.manifest_calls += 1;
+    let vm_path = &call.world.inventory.vms[lease.vm].path;
+    let sent = call.world.exports.sent(&lease.id);
+    Ok(sent.into_iter().filter_map(|file| entry(call, lease, vm_path, file)).collect())
+}
+
+/// Returns the manifest's entry of a file, with the lie that it was told to tell.
+fn entry(call: &Call<'_>, lease: &Lease, vm_path: &str, file: SentFile) -> Option<HttpNfcLeaseManifestEntry> {
+    let item = lease.items.iter().find(|item| item.key == file.key)?;
+    let names = FileNames { vm_path, key: &file.key, target_id: &item.target_id };
+    let lie = call.world.faults.manifest_lie(names);
+    if lie == Some(ManifestLieKind::Missing) {
+        return None;
+    }
+    let hash = |right: String| if lie == Some(ManifestLieKind::Hash) { right.chars().rev().collect() } else { right };
+    let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let (checksum, checksum_type) = match lease.checksums.get(&file.key) {
+        Some(HashName::Sha256) => (Some(hash(file.sha256)), Some("sha256".to_owned())),
+        _ => (Some(hash(file.sha1.clone())), Some("sha1".to_owned())),
+    };
+    Some(HttpNfcLeaseManifestEntry {
+        key: file.key,
+        sha1: hash(file.sha1),
+        checksum,
+        checksum_type,
+        size: signed(file.size) + i64::from(lie == Some(ManifestLieKind::Size)),
+        disk: file.disk,
+        capacity: file.capacity.map(signed),
+        populated_size: file.populated.map(signed),
+    })
+}
+
+/// `CreateDescriptor`.
+pub(crate) fn descriptor(call: &Call<'_>, request: CreateDescriptor) -> Outcome<OvfCreateDescriptorResult> {
+    if call.world.faults.now().create_descriptor_fault {
+        call.world.faults.note("create_descriptor_fault");
+        return Err(fault::system_error("CreateDescriptor was told to fail"));
+    }
+    let subject = call.subject(&call.lock(), &request.obj)?;
+    let vm = &call.world.inventory.vms[subject.vm];
+    let images = request.cdp.include_image_files.unwrap_or(false);
+    let files: Vec<DescriptorFile> = request
+        .cdp
+        .ovf_files
+        .into_iter()
+        .map(|file| DescriptorFile {
+            device_id: file.device_id,
+            path: file.path,
+            size: file.size,
+            capacity: file.capacity,
+            populated: file.populated_size,
+            compression: file.compression_method,
+            chunk_size: file.chunk_size,
+        })
+        .collect();
+    let name = request.cdp.name.unwrap_or(subject.name);
+    let ovf_descriptor = ovf::descriptor(vm, &request.obj.id, &name, &files, images, &request.cdp.export_option);
+    Ok(OvfCreateDescriptorResult {
+        ovf_descriptor,
+        include_image_files: Some(images),
+        ..OvfCreateDescriptorResult::default()
+    })
+}
+
+/// Returns a property of a lease.
+pub(crate) fn property(call: &Call<'_>, lease: &Lease, name: &str) -> Option<Any> {
+    let encode = call.encode();
+    let ready = matches!(lease.phase, Phase::Ready { .. } | Phase::Done);
+    match name {
+        "state" => Some(Any::new(&lease.phase.state(), encode)),
+        "initializeProgress" => Some(Any::new(&if ready { 100i32 } else { 0 }, encode)),
+        "transferProgress" => Some(Any::new(&lease.seen.percent, encode)),
+        "mode" => Some(Any::new(&"pushOrGet".to_owned(), encode)),
+        "capabilities" => Some(Any::new(&property::lease_capabilities(), encode)),
+        "info" if ready => Some(Any::new(&info(call, lease), encode)),
+        "error" if lease.phase == Phase::TimedOut => Some(Any::new(&fault::localized(fault::timed_out()), encode)),
+        _ => None,
+    }
+}
+
+fn info(call: &Call<'_>, lease: &Lease) -> HttpNfcLeaseInfo {
+    let settings = call.world.faults.now();
+    let vm = &call.world.inventory.vms[lease.vm];
+    let model = call.model();
+    let node = model.vms().get(lease.vm).copied().unwrap_or_else(|| model.root());
+    let host = call.world.inventory.host_of(vm).unwrap_or_default();
+    let endpoint = call.world.addresses.lease_endpoint(host, &settings);
+    let device_url = lease.items.iter().filter_map(|item| {
+        let endpoint = endpoint.as_ref()?;
+        Some(HttpNfcLeaseDeviceUrl {
+            key: item.key.clone(),
+            url: format!("https://{}{}", endpoint.authority, item.path),
+            ssl_thumbprint: endpoint.ssl_thumbprint.clone(),
+            disk: Some(item.disk),
+            target_id: Some(item.target_id.clone()),
+            file_size: item.file_size.and_then(|size| i64::try_from(size).ok()),
+            ..HttpNfcLeaseDeviceUrl::default()
+        })
+    });
+    let capacity: u64 = vm.disks.iter().map(|disk| disk.size.0).sum();
+    HttpNfcLeaseInfo {
+        lease: MoRef::new("HttpNfcLease", &lease.id),
+        entity: model.moref(node),
+        device_url: device_url.collect(),
+        total_disk_capacity_in_kb: i64::try_from(capacity / 1024).unwrap_or(i64::MAX),
+        lease_timeout: i32::try_from(lease.timeout.as_secs()).unwrap_or(i32::MAX),
+        ..HttpNfcLeaseInfo::default()
+    }
+}
+
+fn own<'a>(state: &'a mut State, this: &MoRef) -> Outcome<&'a mut Lease> {
+    state.leases.get_mut(&this.id).ok_or_else(|| fault::not_found(this))
+}
+
+fn apply(call: &Call<'_>, state: &mut State, this: &MoRef, event: Event) -> Outcome<()> {
+    own(state, this)?.apply(event, call.now).map_err(|refusal| refused(this, refusal))
+}
+
+fn refused(this: &MoRef, refusal: Refusal) -> Fault {
+    match refusal {
+        Refusal::Percent(percent) => fault::invalid_argument("percent", &format!("{percent} is not 0 to 100")),
+        Refusal::NotReady => fault::invalid_state("the lease is not ready"),
+        Refusal::TimedOut => fault::timed_out(),
+        Refusal::Over => fault::not_found(this),
+    }
+}
+
+fn end(call: &Call<'_>, state: &mut State, this: &MoRef, ending: Ending) {
+    state.end_lease(&this.id, ending);
+    call.world.exports.close(&this.id);
+    call.soap.tell();
+}

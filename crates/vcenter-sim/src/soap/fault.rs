@@ -1,0 +1,111 @@
+//! The faults that the simulator raises, each with a sentence for people.
+
+use vsphere::wire::generated::{
+    InvalidArgument, InvalidCollectorVersion, InvalidLogin, InvalidPowerState, InvalidProperty, InvalidRequest,
+    InvalidState, InvalidType, LocalizedMethodFault, ManagedObjectNotFound, MethodNotFound, NoPermission,
+    NotAuthenticated, NotSupported, RequestCanceled, SystemError, TaskInProgress, Timedout, VirtualMachinePowerState,
+};
+use vsphere::wire::{Fault, MoRef};
+
+/// What a call comes to.
+pub(crate) type Outcome<T> = Result<T, Fault>;
+
+/// Privilege that reading needs; real servers name it when nobody is logged in.
+const VIEW: &str = "System.View";
+
+/// The call needs a session.
+pub(crate) fn not_authenticated(object: &MoRef) -> Fault {
+    let base =
+        NoPermission { object: Some(object.clone()), privilege_id: Some(VIEW.to_owned()), ..NoPermission::default() };
+    Fault::new("The session is not authenticated.", NotAuthenticated { base })
+}
+
+/// Wrong name or password, or a second login.
+pub(crate) fn invalid_login() -> Fault {
+    Fault::new("Cannot complete login due to an incorrect user name or password.", InvalidLogin::default())
+}
+
+/// The object is not there, or not any more.
+pub(crate) fn not_found(obj: &MoRef) -> Fault {
+    let text = format!("The object '{obj}' has already been deleted or has not been completely created");
+    Fault::new(text, ManagedObjectNotFound { obj: obj.clone(), ..ManagedObjectNotFound::default() })
+}
+
+/// The method is unknown, to this version or to this kind of object.
+pub(crate) fn method_not_found(receiver: &MoRef, method: &str) -> Fault {
+    let text = format!("Unable to resolve WSDL method name {method}");
+    let detail = MethodNotFound { receiver: receiver.clone(), method: method.to_owned(), ..MethodNotFound::default() };
+    Fault::new(text, detail)
+}
+
+/// The request is not what the API says it is.
+pub(crate) fn invalid_request(why: &str) -> Fault {
+    Fault::new(format!("The request is not valid: {why}"), InvalidRequest::default())
+}
+
+/// A parameter has a value that makes no sense.
+pub(crate) fn invalid_argument(parameter: &str, why: &str) -> Fault {
+    let text = format!("A specified parameter was not correct: {parameter}: {why}");
+    Fault::new(text, InvalidArgument { invalid_property: Some(parameter.to_owned()), ..InvalidArgument::default() })
+}
+
+/// A type name means nothing.
+pub(crate) fn invalid_type(name: &str) -> Fault {
+    let text = format!("The managed object type '{name}' is not known");
+    Fault::new(text, InvalidType { argument: Some(name.to_owned()), ..InvalidType::default() })
+}
+
+/// A property path that the type does not have in this version.
+pub(crate) fn invalid_property(path: &str) -> Fault {
+    let text = format!("The property '{path}' does not exist");
+    Fault::new(text, InvalidProperty { name: path.to_owned(), ..InvalidProperty::default() })
+}
+
+/// The object is in a state that does not allow this.
+pub(crate) fn invalid_state(why: &str) -> Fault {
+    Fault::new(format!("The operation is not allowed in the current state: {why}"), InvalidState::default())
+}
+
+/// The VM is in another power state than this needs.
+pub(crate) fn invalid_power_state(requested: VirtualMachinePowerState, existing: VirtualMachinePowerState) -> Fault {
+    let text = format!("The attempted operation cannot be performed in the current state ({existing}).");
+    let base = InvalidState::default();
+    Fault::new(text, InvalidPowerState { base, requested_state: Some(requested), existing_state: existing })
+}
+
+/// Something else holds the object.
+pub(crate) fn task_in_progress(task: &MoRef) -> Fault {
+    let text = format!("The operation is not allowed while {} is in progress.", task.id);
+    Fault::new(text, TaskInProgress { task: task.clone(), ..TaskInProgress::default() })
+}
+
+/// The lease was not renewed in time.
+pub(crate) fn timed_out() -> Fault {
+    Fault::new("Lease timed out.", Timedout::default())
+}
+
+/// The server does not do this.
+pub(crate) fn not_supported(what: &str) -> Fault {
+    Fault::new(format!("The operation is not supported on the object: {what}"), NotSupported::default())
+}
+
+/// A general failure, with a reason.
+pub(crate) fn system_error(reason: &str) -> Fault {
+    let text = format!("A general system error occurred: {reason}");
+    Fault::new(text, SystemError { reason: reason.to_owned(), ..SystemError::default() })
+}
+
+/// A wait was called off.
+pub(crate) fn request_canceled() -> Fault {
+    Fault::new("The task was canceled by a user.", RequestCanceled::default())
+}
+
+/// The caller knows another state than the collector last told.
+pub(crate) fn invalid_collector_version(version: &str) -> Fault {
+    Fault::new(format!("The collector has no version '{version}'"), InvalidCollectorVersion::default())
+}
+
+/// Puts a fault into the form that it has inside data.
+pub(crate) fn localized(fault: Fault) -> LocalizedMethodFault {
+    LocalizedMethodFault { fault: fault.detail.unwrap_or_default(), localized_message: Some(fault.text) }
+}

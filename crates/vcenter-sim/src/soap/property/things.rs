@@ -1,0 +1,125 @@
+//! Properties of everything but virtual machines.
+
+use vsphere::wire::generated::{DatastoreSummary, HostListSummary, NetworkSummary};
+use vsphere::wire::{Any, MoRef};
+
+use super::super::call::{Call, HEALTH};
+use super::super::model::{Datacenter, Kind, NodeId};
+use super::super::state::State;
+use super::{machine, morefs, one};
+
+/// Size that every datastore claims; the disks of a simulator need none of it.
+const DATASTORE_BYTES: i64 = 64 << 40;
+
+/// Returns a property that only this kind of object has.
+pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, name: &str) -> Option<Any> {
+    let model = call.model();
+    match &model.node(id).kind {
+        Kind::Folder { child_type } => match name {
+            "childEntity" => morefs(call, &model.morefs(&model.node(id).children)),
+            "childType" => {
+                let types: Vec<String> = child_type.iter().map(|&name| name.to_owned()).collect();
+                Some(Any::list(&types, call.encode()))
+            }
+            _ => None,
+        },
+        Kind::Datacenter(parts) => datacenter(call, parts, name),
+        Kind::ComputeResource { host, pool } => match name {
+            "host" => morefs(call, &[model.moref(*host)]),
+            "resourcePool" => one(call, &model.moref(*pool)),
+            "datastore" => morefs(call, &all_of(call, *host, |parts| &parts.datastores)),
+            "network" => morefs(call, &all_of(call, *host, |parts| &parts.networks)),
+            _ => None,
+        },
+        Kind::Host { .. } => host(call, id, name),
+        Kind::ResourcePool { owner, vms } => match name {
+            "owner" => one(call, &model.moref(*owner)),
+            "vm" => morefs(call, &model.morefs(vms)),
+            "resourcePool" => morefs(call, &model.morefs(&model.node(id).children)),
+            _ => None,
+        },
+        Kind::VirtualApp { folder, owner } => match name {
+            "parentFolder" => one(call, &model.moref(*folder)),
+            "owner" => one(call, &model.moref(*owner)),
+            "vm" => morefs(call, &model.morefs(&model.node(id).children)),
+            _ => None,
+        },
+        Kind::Datastore => datastore(call, id, name),
+        Kind::Network => network(call, id, name),
+        Kind::Vm(place) => machine::property(call, state, id, place, name),
+    }
+}
+
+fn datacenter(call: &Call<'_>, parts: &Datacenter, name: &str) -> Option<Any> {
+    let model = call.model();
+    match name {
+        "vmFolder" => one(call, &model.moref(parts.vm_folder)),
+        "hostFolder" => one(call, &model.moref(parts.host_folder)),
+        "datastoreFolder" => one(call, &model.moref(parts.datastore_folder)),
+        "networkFolder" => one(call, &model.moref(parts.network_folder)),
+        "datastore" => morefs(call, &model.morefs(&parts.datastores)),
+        "network" => morefs(call, &model.morefs(&parts.networks)),
+        _ => None,
+    }
+}
+
+/// Returns parts of the datacenter that a host is in.
+fn all_of(call: &Call<'_>, host: NodeId, pick: impl Fn(&Datacenter) -> &Vec<NodeId>) -> Vec<MoRef> {
+    let model = call.model();
+    let Kind::Host { datacenter } = &model.node(host).kind else { return Vec::new() };
+    model.datacenter(*datacenter).map(|parts| model.morefs(pick(parts))).unwrap_or_default()
+}
+
+fn host(call: &Call<'_>, id: NodeId, name: &str) -> Option<Any> {
+    let model = call.model();
+    match name {
+        "vm" => morefs(call, &model.vms_where(|place| place.host == id)),
+        "datastore" => morefs(call, &all_of(call, id, |parts| &parts.datastores)),
+        "network" => morefs(call, &all_of(call, id, |parts| &parts.networks)),
+        "summary" => {
+            let mut summary = HostListSummary { host: Some(model.moref(id)), ..HostListSummary::default() };
+            summary.config.name.clone_from(&model.node(id).name);
+            summary.overall_status = HEALTH;
+            one(call, &summary)
+        }
+        _ => None,
+    }
+}
+
+fn datastore(call: &Call<'_>, id: NodeId, name: &str) -> Option<Any> {
+    let model = call.model();
+    match name {
+        "vm" => morefs(call, &model.vms_where(|place| place.datastore == id)),
+        "summary" => one(
+            call,
+            &DatastoreSummary {
+                datastore: Some(model.moref(id)),
+                name: model.node(id).name.clone(),
+                url: format!("ds:///vmfs/volumes/{}/", model.moref(id).id),
+                capacity: DATASTORE_BYTES,
+                free_space: DATASTORE_BYTES / 2,
+                accessible: true,
+                type_: "VMFS".to_owned(),
+                ..DatastoreSummary::default()
+            },
+        ),
+        _ => None,
+    }
+}
+
+fn network(call: &Call<'_>, id: NodeId, name: &str) -> Option<Any> {
+    let model = call.model();
+    match name {
+        "vm" => morefs(call, &model.vms_where(|place| place.network == Some(id))),
+        "summary" => one(
+            call,
+            &NetworkSummary {
+                network: Some(model.moref(id)),
+                name: model.node(id).name.clone(),
+                accessible: true,
+                ..NetworkSummary::default()
+            },
+        ),
+        _ => None,
+    }
+}

@@ -1,0 +1,225 @@
+//! Everything that changes: sessions and their objects, leases, tasks, the power of VMs.
+//!
+//! One [`State`] stands behind one lock; nothing waits while it holds that lock. [`State::tick`]
+//! lets time pass: it is called before every call and by a timer that sleeps until
+//! [`State::next_deadline`], so that a lease times out even when nobody asks.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use vsphere::wire::generated::VirtualMachinePowerState;
+
+use super::clock::{Instant, civil_of};
+use super::fault;
+use super::filter::{Collector, Filter};
+use super::lease::{Event, Lease, Phase};
+use super::retrieve::Pages;
+use super::session::Sessions;
+use super::task::{Change, Tasks};
+use super::view::View;
+use crate::inventory::Inventory;
+
+/// All that changes.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) started: Instant,
+    pub(crate) sessions: Sessions,
+    /// By id.
+    pub(crate) leases: BTreeMap<String, Lease>,
+    /// Leases that are gone, oldest first.
+    pub(crate) past_leases: Vec<PastLease>,
+    /// By id.
+    pub(crate) views: BTreeMap<String, View>,
+    /// By session and id; a session's own collector is made when it is first used.
+    pub(crate) collectors: BTreeMap<(String, String), Collector>,
+    /// By id.
+    pub(crate) filters: BTreeMap<String, Filter>,
+    /// By token.
+    pub(crate) pages: BTreeMap<String, Pages>,
+    pub(crate) tasks: Tasks,
+    /// One for each VM of the inventory.
+    pub(crate) vms: Vec<VmState>,
+    /// How often each method was called, and how often it was refused.
+    pub(crate) calls: BTreeMap<String, CallStats>,
+}
+
+/// What changes about a VM.
+#[derive(Debug)]
+pub(crate) struct VmState {
+    pub(crate) power: VirtualMachinePowerState,
+    /// Leases that hold it.
+    pub(crate) leases: Vec<String>,
+    /// Task that works on it.
+    pub(crate) task: Option<String>,
+    /// Its latest tasks, oldest first.
+    pub(crate) recent_tasks: Vec<String>,
+    pub(crate) boot_time: Option<vsphere::wire::DateTime>,
+}
+
+/// How often a method was called.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CallStats {
+    pub(crate) calls: u64,
+    pub(crate) faults: u64,
+}
+
+/// How a lease ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Ending {
+    Completed,
+    Aborted,
+    TimedOut,
+    /// Its session ended first.
+    SessionEnded,
+}
+
+/// A lease that is gone.
+#[derive(Debug)]
+pub(crate) struct PastLease {
+    pub(crate) lease: Lease,
+    pub(crate) ending: Ending,
+}
+
+/// The newest tasks of an object that its `recentTask` shows.
+const RECENT_TASKS_MAX: usize = 5;
+/// Ended leases that the report still lists; a soak makes many thousands.
+const PAST_LEASES_MAX: usize = 10_000;
+
+/// When VMs that run from the start on were booted: the epoch of this simulated world.
+pub(crate) const EPOCH: i64 = 1_735_689_600;
+
+impl State {
+    /// Starts with the power states of an inventory.
+    pub(crate) fn new(inventory: &Inventory, now: Instant) -> Self {
+        let vms = inventory.vms.iter().map(|vm| {
+            let power = match vm.power.as_str() {
+                "poweredOn" => VirtualMachinePowerState::PoweredOn,
+                "suspended" => VirtualMachinePowerState::Suspended,
+                _ => VirtualMachinePowerState::PoweredOff,
+            };
+            let boot_time = (power == VirtualMachinePowerState::PoweredOn).then(|| civil_of(EPOCH));
+            VmState { power, leases: Vec::new(), task: None, recent_tasks: Vec::new(), boot_time }
+        });
+        Self {
+            started: now,
+            sessions: Sessions::default(),
+            leases: BTreeMap::new(),
+            past_leases: Vec::new(),
+            views: BTreeMap::new(),
+            collectors: BTreeMap::new(),
+            filters: BTreeMap::new(),
+            pages: BTreeMap::new(),
+            tasks: Tasks::default(),
+            vms: vms.collect(),
+            calls: BTreeMap::new(),
+        }
+    }
+
+    /// Lets time pass up to `now`. Returns the leases whose files must be closed, and whether
+    /// anything changed.
+    pub(crate) fn tick(&mut self, now: Instant, session_idle: Duration) -> Ticked {
+        let mut ticked = Ticked::default();
+        for session in self.sessions.expire(now, session_idle) {
+            ticked.closed.extend(self.end_session(&session));
+            ticked.changed = true;
+        }
+        for (vm, change) in self.tasks.tick(now) {
+            self.finish_power(vm, change);
+        }
+        ticked.changed |= self.tasks.take_changed();
+        let ids: Vec<String> = self.leases.keys().cloned().collect();
+        for id in ids {
+            let Some(lease) = self.leases.get_mut(&id) else { continue };
+            let before = lease.phase;
+            // Time is never refused.
+            if lease.apply(Event::Tick, now).is_err() || lease.phase == before {
+                continue;
+            }
+            ticked.changed = true;
+            if lease.phase == Phase::TimedOut {
+                self.free_vm(&id, Some(fault::timed_out()));
+                ticked.closed.push(id);
+            }
+        }
+        ticked
+    }
+
+    /// Returns when something happens by itself.
+    pub(crate) fn next_deadline(&self, session_idle: Duration) -> Option<Instant> {
+        let leases = self.leases.values().filter_map(|lease| lease.phase.deadline());
+        leases.chain(self.sessions.next_deadline(session_idle)).chain(self.tasks.next_deadline()).min()
+    }
+
+    /// Ends everything that hangs on a session; returns the leases whose files must be closed.
+    pub(crate) fn end_session(&mut self, session: &str) -> Vec<String> {
+        self.views.retain(|_, view| view.session != session);
+        self.pages.retain(|_, pages| pages.session != session);
+        self.filters.retain(|_, filter| filter.session != session);
+        self.collectors.retain(|(owner, _), _| owner != session);
+        let dead: Vec<String> = self.leases.values().filter(|l| l.session == session).map(|l| l.id.clone()).collect();
+        for id in &dead {
+            self.end_lease(id, Ending::SessionEnded);
+        }
+        dead
+    }
+
+    /// Removes a lease and frees its VM.
+    pub(crate) fn end_lease(&mut self, id: &str, ending: Ending) {
+        let error = (ending != Ending::Completed).then(fault::request_canceled);
+        self.free_vm(id, error);
+        let Some(lease) = self.leases.remove(id) else { return };
+        // The first ending counts: an abort after a timeout only tidies up.
+        let ending = if lease.phase == Phase::TimedOut || lease.seen.timed_out { Ending::TimedOut } else { ending };
+        self.past_leases.push(PastLease { lease, ending });
+        if self.past_leases.len() > PAST_LEASES_MAX {
+            self.past_leases.remove(0);
+        }
+    }
+
+    /// Frees the VM of a lease and ends its task.
+    fn free_vm(&mut self, id: &str, error: Option<vsphere::wire::Fault>) {
+        let Some(lease) = self.leases.get_mut(id) else { return };
+        if lease.phase == Phase::TimedOut {
+            lease.seen.timed_out = true;
+        }
+        self.tasks.finish(&lease.task, error);
+        if let Some(vm) = self.vms.get_mut(lease.vm) {
+            vm.leases.retain(|held| held != id);
+        }
+    }
+
+    fn finish_power(&mut self, index: usize, change: Option<Change>) {
+        let Some(vm) = self.vms.get_mut(index) else { return };
+        vm.task = None;
+        match change {
+            Some(Change::PowerOn) => {
+                vm.power = VirtualMachinePowerState::PoweredOn;
+                vm.boot_time = Some(super::clock::civil_now());
+            }
+            Some(Change::PowerOff) => {
+                vm.power = VirtualMachinePowerState::PoweredOff;
+                vm.boot_time = None;
+            }
+            None => {}
+        }
+    }
+
+    /// Notes a task of a VM as its newest.
+    pub(crate) fn note_task(&mut self, vm: usize, task: &str) {
+        if let Some(vm) = self.vms.get_mut(vm) {
+            vm.recent_tasks.push(task.to_owned());
+            if vm.recent_tasks.len() > RECENT_TASKS_MAX {
+                vm.recent_tasks.remove(0);
+            }
+        }
+    }
+}
+
+/// What passing time did.
+#[derive(Debug, Default)]
+pub(crate) struct Ticked {
+    /// Leases whose files must be closed.
+    pub(crate) closed: Vec<String>,
+    /// True when a waiter may have something to see.
+    pub(crate) changed: bool,
+}
