@@ -163,9 +163,6 @@ pub async fn export(
     let reporter = Reporter::new(observer);
     let session = unless(&cancel, source.open()).await?;
     let result = with_session(&session, request, &reporter, &cancel).await;
-    if result.is_err() {
-        reporter.phase(Phase::Undoing);
-    }
     close(session).await;
     result
 }

@@ -6,7 +6,7 @@ use crate::{Error, Result};
 /// One VM (or template) of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vm {
-    /// Inventory path without the root folder, as the server spells it: `DC0/vm/web/web01`.
+    /// Inventory path from the root folder on, as the server spells it: `/DC0/vm/web/web01`.
     pub path: String,
     /// Name with the server's escapes (`%2f`) undone; for people only.
     pub name: String,

@@ -20,7 +20,7 @@ const DEPTH_MAX: usize = 128;
 pub struct Vm {
     /// The object.
     pub moref: MoRef,
-    /// Inventory path as stored, without the root folder: `DC0/vm/web/web01`.
+    /// Inventory path as stored, from the root folder on: `/DC0/vm/web/web01`.
     pub path: String,
     /// Last part of the path, decoded; for people only.
     pub name: String,
@@ -97,7 +97,10 @@ async fn find_by_path(session: &Session, wanted: &str) -> Result<Option<MoRef>> 
 /// Picks the one VM that fits.
 fn choose(vms: Vec<Vm>, wanted: &str, server: &str) -> Result<Vm> {
     let wanted = wanted.trim_matches('/');
-    let exact = |vm: &Vm| vm.path == wanted || decode_name(&vm.path) == wanted;
+    let exact = |vm: &Vm| {
+        let path = vm.path.trim_start_matches('/');
+        path == wanted || decode_name(path) == wanted
+    };
     let ends = |vm: &Vm| {
         let tail = |path: &str| path.strip_suffix(wanted).is_some_and(|head| head.ends_with('/'));
         vm.name == wanted || tail(&vm.path) || tail(&decode_name(&vm.path))
@@ -219,7 +222,7 @@ impl Tree {
             current = parent.as_ref();
         }
         parts.reverse();
-        Ok(parts.join("/"))
+        Ok(format!("/{}", parts.join("/")))
     }
 }
 
@@ -241,19 +244,19 @@ mod tests {
     }
 
     fn chosen(wanted: &str) -> std::result::Result<String, (ErrorKind, String)> {
-        let vms = ["DC0/vm/a/web", "DC0/vm/b/web", "DC0/vm/db", "DC0/vm/x%2fy", "Lab/DC1/vm/db2"].map(vm);
+        let vms = ["/DC0/vm/a/web", "/DC0/vm/b/web", "/DC0/vm/db", "/DC0/vm/x%2fy", "/Lab/DC1/vm/db2"].map(vm);
         choose(vms.to_vec(), wanted, "vc:443").map(|vm| vm.path).map_err(|error| (error.kind(), error.to_string()))
     }
 
     #[test]
     fn a_path_a_tail_and_a_unique_name_each_find_the_vm() {
         for (wanted, path) in [
-            ("DC0/vm/a/web", "DC0/vm/a/web"),
-            ("/DC0/vm/db", "DC0/vm/db"),
-            ("a/web", "DC0/vm/a/web"),
-            ("db2", "Lab/DC1/vm/db2"),
-            ("x/y", "DC0/vm/x%2fy"),
-            ("x%2fy", "DC0/vm/x%2fy"),
+            ("DC0/vm/a/web", "/DC0/vm/a/web"),
+            ("/DC0/vm/db", "/DC0/vm/db"),
+            ("a/web", "/DC0/vm/a/web"),
+            ("db2", "/Lab/DC1/vm/db2"),
+            ("x/y", "/DC0/vm/x%2fy"),
+            ("x%2fy", "/DC0/vm/x%2fy"),
         ] {
             assert_eq!(chosen(wanted).unwrap(), path, "{wanted}");
         }
@@ -263,7 +266,7 @@ mod tests {
     fn a_name_that_fits_several_is_an_error_that_names_them() {
         let (kind, text) = chosen("web").unwrap_err();
         assert_eq!(kind, ErrorKind::Ambiguous);
-        assert!(text.contains("DC0/vm/a/web, DC0/vm/b/web"), "{text}");
+        assert!(text.contains("/DC0/vm/a/web, /DC0/vm/b/web"), "{text}");
     }
 
     #[test]

@@ -254,6 +254,10 @@ fn reason(error: &rustls::Error, pins: bool) -> String {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "it was not issued by anybody that is trusted here".to_owned()
         }
+        rustls::Error::InvalidCertificate(CertificateError::Other(_)) => {
+            // Self-signed certificates often are CA certificates; the library has words for itself only.
+            "it is self-signed or has a form that is not accepted".to_owned()
+        }
         rustls::Error::InvalidCertificate(reason) => reason.to_string(),
         other => other.to_string(),
     };

@@ -10,6 +10,10 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::spawn::{self, Companion, Environment};
 
+/// What each connection carries: what one stream of a real host was reported to give (20 to 30 MB/s),
+/// so that a person sees the bytes move.
+const BYTES_PER_SECOND: &str = "25000000";
+
 /// Longest wait until the simulator listens: it makes its disks' grains first.
 const READY_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -44,6 +48,7 @@ impl Simulator {
         let mut args: Vec<OsString> =
             ["--scenario", "demo", "--listen", "127.0.0.1:0", "--exit-on-stdin-eof"].map(Into::into).into();
         args.extend(["--ready-file".into(), file.clone().into_os_string()]);
+        args.extend(["--bytes-per-second".into(), BYTES_PER_SECOND.into()]);
         let mut companion = Companion::start("vcenter-sim", &program, &args, &Environment::new())?;
         let deadline = tokio::time::Instant::now() + READY_TIME_MAX;
         // The file appears whole: it is renamed into place.

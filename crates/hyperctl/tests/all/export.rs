@@ -70,7 +70,7 @@ fn a_password_is_in_no_argument_and_no_output() {
 #[test]
 fn a_damaged_stream_ends_with_exit_code_11_and_one_reason() {
     let Some(program) = built("a_damaged_stream_ends_with_exit_code_11_and_one_reason", "vcenter-sim") else { return };
-    let fault = r#"corrupt_byte={"file":"disk-1.vmdk","offset":1000000}"#;
+    let fault = r#"corrupt_byte={file="disk-1.vmdk",offset=1000000}"#;
     let sim = Sim::start(&program, WEB01, &["--fault", fault]);
     let target = tempfile::tempdir().unwrap();
     let run = sim.aim(Hyperctl::new(&["export", "web01", "-o", target.path().to_str().unwrap()])).run().expect(11);

@@ -38,8 +38,8 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> 
 pub(crate) struct Hyperctl {
     pub(crate) command: Command,
     mark: String,
-    /// Home, runtime directory and everything else that it may write to.
-    pub(crate) home: tempfile::TempDir,
+    /// Home, runtime directory and everything else that it may write to, as long as this lives.
+    _home: tempfile::TempDir,
 }
 
 impl Hyperctl {
@@ -57,7 +57,7 @@ impl Hyperctl {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        Self { command, mark, home }
+        Self { command, mark, _home: home }
     }
 
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {

@@ -47,10 +47,9 @@ impl Drop for VcSim {
     }
 }
 
-/// Returns the lines of stderr that give a reason: all but the source and the next step.
+/// Returns the lines of stderr that give a reason.
 fn reasons(run: &Run) -> Vec<String> {
-    let plain = |line: &&str| !line.starts_with("source: ") && !line.starts_with("hint: ");
-    run.stderr().lines().filter(plain).map(str::to_owned).collect()
+    run.stderr().lines().filter(|line| line.starts_with("error: ")).map(str::to_owned).collect()
 }
 
 #[test]

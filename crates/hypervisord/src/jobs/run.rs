@@ -107,7 +107,7 @@ impl Owner {
         self.job.warnings.clone_from(&seen.warnings);
         if let Some(progress) = &seen.progress {
             self.job.phase = wire::phase(progress.phase);
-            self.job.vm_path = progress.vm_path.as_deref().map(wire::rooted);
+            self.job.vm_path = progress.vm_path.clone();
             self.fold.observe(self.epoch.elapsed(), progress);
         }
         self.refresh();
@@ -129,7 +129,7 @@ impl Owner {
         match result {
             Ok(report) => {
                 self.job.state = JobState::Completed;
-                self.job.vm_path = Some(wire::rooted(&report.vm_path));
+                self.job.vm_path = Some(report.vm_path.clone());
                 self.job.report = Some(wire::report(report));
             }
             Err(error) => {

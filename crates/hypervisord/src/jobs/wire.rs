@@ -1,5 +1,4 @@
-//! From `migrate`'s types to those of the wire. Only names change here, but for paths: on the wire
-//! an inventory path begins at the root, with a slash.
+//! From `migrate`'s types to those of the wire. Only names change here.
 
 use hyper_api as wire;
 use migrate::export::{FileReport, Phase, Proof, Report};
@@ -7,7 +6,7 @@ use migrate::export::{FileReport, Phase, Proof, Report};
 /// Returns a VM as it stands on the wire.
 pub fn vm(vm: migrate::inventory::Vm) -> wire::Vm {
     wire::Vm {
-        path: rooted(&vm.path),
+        path: vm.path,
         name: vm.name,
         moref: vm.moref,
         instance_uuid: vm.instance_uuid,
@@ -37,7 +36,7 @@ pub(super) fn phase(phase: Phase) -> wire::Phase {
 
 pub(super) fn report(report: Report) -> wire::Report {
     wire::Report {
-        vm_path: rooted(&report.vm_path),
+        vm_path: report.vm_path,
         instance_uuid: report.instance_uuid,
         directory: report.directory,
         descriptor: report.descriptor,
@@ -64,9 +63,4 @@ fn proof(proof: Proof) -> wire::Proof {
         Proof::Received => wire::Proof::Received,
         Proof::Manifest => wire::Proof::Manifest,
     }
-}
-
-/// Returns an inventory path from the root.
-pub(super) fn rooted(path: &str) -> String {
-    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
 }

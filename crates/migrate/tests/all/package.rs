@@ -25,7 +25,7 @@ async fn a_package_holds_what_its_manifest_and_descriptor_say() {
         ["web01-disk-0.vmdk", "web01-disk-1.vmdk", "web01-file-0.nvram", "web01.mf", "web01.ovf"],
         "and no hidden file is left"
     );
-    assert_eq!((report.vm_path.as_str(), report.proof), ("DC0/vm/web/web01", Some(Proof::Manifest)));
+    assert_eq!((report.vm_path.as_str(), report.proof), ("/DC0/vm/web/web01", Some(Proof::Manifest)));
     let manifest = fs::read_to_string(lab.target().join("web01.mf")).unwrap();
     assert_eq!(manifest.lines().count(), 4);
     for line in manifest.lines() {

@@ -43,7 +43,7 @@ async fn a_vm_that_cannot_be_exported_is_refused_with_a_way_out() {
         ("sleeping", ErrorKind::State, "suspended"),
         ("lost", ErrorKind::State, "inaccessible"),
         ("nowhere", ErrorKind::NotFound, "nowhere"),
-        ("twin", ErrorKind::NotFound, "DC0/vm/a/twin, DC0/vm/b/twin"),
+        ("twin", ErrorKind::NotFound, "/DC0/vm/a/twin, /DC0/vm/b/twin"),
     ] {
         let error = refused(&lab, vm).await;
         assert_eq!(error.kind(), kind, "{vm}: {}", error.chain());

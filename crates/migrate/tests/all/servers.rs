@@ -70,7 +70,7 @@ async fn a_server_that_pages_as_it_likes_is_listed_whole() {
     }
     let lab = Lab::with(&inventory, Settings { max_page_size: Some(7), ..Settings::default() }).await;
     let vms = inventory::list(&lab.source()).await.unwrap();
-    let mut expected: Vec<_> = (0..40).map(|number| format!("Lab/DC0/vm/f{}/vm{number}", number % 3)).collect();
+    let mut expected: Vec<_> = (0..40).map(|number| format!("/Lab/DC0/vm/f{}/vm{number}", number % 3)).collect();
     expected.sort();
     assert_eq!(vms.iter().map(|vm| vm.path.clone()).collect::<Vec<_>>(), expected);
     lab.assert_nothing_left();

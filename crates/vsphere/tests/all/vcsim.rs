@@ -70,16 +70,16 @@ async fn vms_in_folders_of_several_datacenters_are_listed_with_their_paths() {
     let vms = inventory::list(&session).await.unwrap();
     // vcsim puts the second datacenter, and the VMs in it, into a folder.
     let expected = [
-        "DC0/vm/DC0_C0_APP0_VM0",
-        "DC0/vm/DC0_C0_RP0_VM0",
-        "DC0/vm/DC0_H0_VM0",
-        "F0/DC1/vm/F0/DC1_C0_APP0_VM0",
-        "F0/DC1/vm/F0/DC1_C0_RP0_VM0",
-        "F0/DC1/vm/F0/DC1_H0_VM0",
+        "/DC0/vm/DC0_C0_APP0_VM0",
+        "/DC0/vm/DC0_C0_RP0_VM0",
+        "/DC0/vm/DC0_H0_VM0",
+        "/F0/DC1/vm/F0/DC1_C0_APP0_VM0",
+        "/F0/DC1/vm/F0/DC1_C0_RP0_VM0",
+        "/F0/DC1/vm/F0/DC1_H0_VM0",
     ];
     assert_eq!(paths(&vms), expected);
     let found = inventory::find(&session, "DC1_H0_VM0").await.unwrap();
-    assert_eq!(found.path, "F0/DC1/vm/F0/DC1_H0_VM0");
+    assert_eq!(found.path, "/F0/DC1/vm/F0/DC1_H0_VM0");
     assert_eq!(inventory::find(&session, "/F0/DC1/vm/F0/DC1_H0_VM0").await.unwrap().power_state, "poweredOn");
     session.logout().await.unwrap();
 }
@@ -99,7 +99,7 @@ async fn a_single_esxi_host_is_listed() {
     let vcsim = VcSim::start(&program, &["-esx"]);
     let session = Session::login(&vcsim.config(&[INSECURE])).await.unwrap();
     let vms = inventory::list(&session).await.unwrap();
-    assert_eq!(paths(&vms), ["ha-datacenter/vm/ha-host_VM0", "ha-datacenter/vm/ha-host_VM1"]);
+    assert_eq!(paths(&vms), ["/ha-datacenter/vm/ha-host_VM0", "/ha-datacenter/vm/ha-host_VM1"]);
     session.logout().await.unwrap();
 }
 

@@ -3,10 +3,11 @@
 use vsphere::wire::generated::{
     AnyVirtualDevice, ParaVirtualSCSIController, VirtualAHCIController, VirtualBusLogicController, VirtualCdrom,
     VirtualCdromIsoBackingInfo, VirtualController, VirtualDevice, VirtualDeviceConnectInfo, VirtualDisk,
-    VirtualDiskFlatVer2BackingInfo, VirtualEthernetCardNetworkBackingInfo, VirtualHardware, VirtualIDEController,
-    VirtualLsiLogicController, VirtualLsiLogicSASController, VirtualMachineConfigInfo, VirtualMachineConfigSummary,
-    VirtualMachineFileInfo, VirtualMachineFileLayoutEx, VirtualMachineFileLayoutExFileInfo, VirtualMachineRuntimeInfo,
-    VirtualMachineStorageSummary, VirtualMachineSummary, VirtualNVMEController, VirtualSCSIController, VirtualVmxnet3,
+    VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard, VirtualEthernetCardNetworkBackingInfo, VirtualHardware,
+    VirtualIDEController, VirtualLsiLogicController, VirtualLsiLogicSASController, VirtualMachineConfigInfo,
+    VirtualMachineConfigSummary, VirtualMachineFileInfo, VirtualMachineFileLayoutEx,
+    VirtualMachineFileLayoutExFileInfo, VirtualMachineRuntimeInfo, VirtualMachineStorageSummary, VirtualMachineSummary,
+    VirtualNVMEController, VirtualSCSIController, VirtualVmxnet, VirtualVmxnet3,
 };
 use vsphere::wire::generated::{Description, VirtualMachineConnectionState};
 use vsphere::wire::{Any, MoRef};
@@ -166,13 +167,20 @@ impl Machine<'_> {
             ..VirtualEthernetCardNetworkBackingInfo::default()
         };
         backing.device_name.clone_from(&self.call.model().node(network).name);
-        let mut card = VirtualVmxnet3::default();
-        card.key = CARD_KEY;
-        card.controller_key = Some(PCI_KEY);
-        card.device_info = Some(description("Network adapter 1"));
-        card.backing = Some(backing.into());
-        card.address_type = Some("assigned".to_owned());
-        card.mac_address = Some(identity::mac_address(self.vm));
+        let device = VirtualDevice {
+            key: CARD_KEY,
+            controller_key: Some(PCI_KEY),
+            device_info: Some(description("Network adapter 1")),
+            backing: Some(backing.into()),
+            ..VirtualDevice::default()
+        };
+        let base = VirtualEthernetCard {
+            base: device,
+            address_type: Some("assigned".to_owned()),
+            mac_address: Some(identity::mac_address(self.vm)),
+            ..VirtualEthernetCard::default()
+        };
+        let card = VirtualVmxnet3 { base: VirtualVmxnet { base }, ..VirtualVmxnet3::default() };
         Some(card.into())
     }
 
