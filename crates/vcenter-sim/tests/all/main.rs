@@ -1,6 +1,6 @@
 //! The simulator from outside: sockets, bytes, faults, control endpoint, program.
 //!
-//! The SOAP side has tests of its own; here leases are opened behind its back.
+//! Most open leases behind the back of SOAP; `soap` and `strangers` come in by the front door.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod client;
@@ -10,3 +10,5 @@ mod judge;
 mod program;
 mod scene;
 mod shaping;
+mod soap;
+mod strangers;
