@@ -181,7 +181,13 @@ async fn with_session(
     let package = claim_names(request.output.clone(), file_name(&plan.vm.name), plan.identity.clone()).await?;
     reporter.phase(Phase::Preparing);
     let about = |error: vsphere::Error| Error::from(error.context(format!("export {}", plan.vm.path)));
-    let lease = Lease::export_vm(session, &plan.vm.moref, cancel).await.map_err(about)?;
+    let lease = match Lease::export_vm(session, &plan.vm.moref, cancel).await {
+        Ok(lease) => lease,
+        Err(error) => {
+            package.give_up();
+            return Err(about(error));
+        }
+    };
     lease::run(session, lease, plan, package, reporter, cancel).await
 }
 

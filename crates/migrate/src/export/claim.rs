@@ -160,6 +160,17 @@ impl Claim {
         fs::remove_file(&self.path).map_err(|error| target_error(&format!("remove {}", self.path.display()), error))
     }
 
+    /// Ends the claim of an export that failed, unless it has left files that the next one may reuse.
+    pub(super) fn give_up(self, left: impl Fn(&str) -> bool) {
+        if self.record.files.iter().any(|name| left(name)) {
+            return;
+        }
+        let path = self.path.clone();
+        if let Err(error) = self.release() {
+            tracing::debug!(path = %path.display(), error = %error.chain(), "the claim stays");
+        }
+    }
+
     fn save(&mut self) -> Result<()> {
         let write = |file: &mut File, record: &Record| {
             let text = serde_json::to_vec(record).map_err(io::Error::other)?;

@@ -55,6 +55,7 @@ pub(super) async fn run(
         Err(error) => {
             reporter.phase(Phase::Undoing);
             lease.abort(&error.to_string()).await;
+            package.give_up();
             return Err(error);
         }
     };

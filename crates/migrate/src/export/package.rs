@@ -74,6 +74,13 @@ impl Package {
         self.directory.join(format!(".{name}.part"))
     }
 
+    /// Ends a package that failed. What was fetched stays under its temporary names, with the claim that
+    /// says whose it is; where nothing was, nothing stays.
+    pub(super) fn give_up(self) {
+        let (directory, claim) = (self.directory, self.claim);
+        claim.give_up(|name| directory.join(format!(".{name}.part")).exists() || directory.join(name).exists());
+    }
+
     /// Writes descriptor and manifest, gives all files their final names, and ends the claim.
     ///
     /// `data` are the files that were fetched; the result has descriptor and manifest too.

@@ -56,6 +56,7 @@ async fn a_strangers_file_stops_the_export_before_a_byte_moves() {
         assert_eq!(error.kind(), ErrorKind::Target, "{name}: {}", error.chain());
         assert!(error.to_string().contains(name), "{name}: {}", error.chain());
         assert_eq!(fs::read_to_string(lab.target().join(name)).unwrap(), "a stranger's");
+        assert_eq!(lab.files(), [name], "and nothing of ours is left");
         assert_eq!(lab.file_bytes_sent(), 0, "{name}");
     }
 }
