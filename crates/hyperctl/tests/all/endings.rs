@@ -5,7 +5,8 @@ use std::process::Child;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Ended, Place, Silent, has_daemon, only_child_of, signal, wait_until, wait_until_gone};
+use crate::programs::built;
+use crate::support::{Ended, Place, Silent, only_child_of, signal, wait_until, wait_until_gone};
 
 /// A command in the middle of its talk with a source that never answers.
 struct Talking {
@@ -35,7 +36,7 @@ impl Talking {
 
 #[test]
 fn after_kill_9_the_daemon_ends_and_its_directory_is_gone() {
-    if !has_daemon() {
+    if built("after_kill_9_the_daemon_ends_and_its_directory_is_gone", "hypervisord").is_none() {
         return;
     }
     for args in [&["export", "vm1"][..], &["list"]] {
@@ -47,7 +48,7 @@ fn after_kill_9_the_daemon_ends_and_its_directory_is_gone() {
 
 #[test]
 fn sigint_and_sigterm_end_an_export_with_128_and_the_signal() {
-    if !has_daemon() {
+    if built("sigint_and_sigterm_end_an_export_with_128_and_the_signal", "hypervisord").is_none() {
         return;
     }
     for (number, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
@@ -62,7 +63,7 @@ fn sigint_and_sigterm_end_an_export_with_128_and_the_signal() {
 
 #[test]
 fn sigint_ends_a_list() {
-    if !has_daemon() {
+    if built("sigint_ends_a_list", "hypervisord").is_none() {
         return;
     }
     let talking = Talking::start(&["list"]);
@@ -72,7 +73,7 @@ fn sigint_ends_a_list() {
 
 #[test]
 fn a_stopped_export_with_json_prints_the_cancelled_job() {
-    if !has_daemon() {
+    if built("a_stopped_export_with_json_prints_the_cancelled_job", "hypervisord").is_none() {
         return;
     }
     let talking = Talking::start(&["export", "vm1", "-json"]);
@@ -84,7 +85,7 @@ fn a_stopped_export_with_json_prints_the_cancelled_job() {
 
 #[test]
 fn the_second_sigint_does_not_wait_and_the_daemon_still_cleans_up() {
-    if !has_daemon() {
+    if built("the_second_sigint_does_not_wait_and_the_daemon_still_cleans_up", "hypervisord").is_none() {
         return;
     }
     let mut talking = Talking::start(&["export", "vm1"]);

@@ -1,6 +1,7 @@
 //! Command lines that end at once.
 
-use crate::support::{Place, has_daemon};
+use crate::programs::built;
+use crate::support::Place;
 
 #[test]
 fn the_version_is_the_line_that_older_callers_read() {
@@ -72,7 +73,7 @@ fn a_demo_without_a_simulator_says_so() {
 
 #[test]
 fn without_a_source_the_first_line_says_which_variable_is_missing() {
-    if !has_daemon() {
+    if built("without_a_source_the_first_line_says_which_variable_is_missing", "hypervisord").is_none() {
         return;
     }
     for args in [&["list"][..], &["list", "-json"], &["export", "vm1"]] {
@@ -86,7 +87,7 @@ fn without_a_source_the_first_line_says_which_variable_is_missing() {
 
 #[test]
 fn a_source_that_is_not_there_ends_with_8_and_no_secret_is_shown() {
-    if !has_daemon() {
+    if built("a_source_that_is_not_there_ends_with_8_and_no_secret_is_shown", "hypervisord").is_none() {
         return;
     }
     // Port 1 of this machine: nothing listens there.
@@ -102,7 +103,7 @@ fn a_source_that_is_not_there_ends_with_8_and_no_secret_is_shown() {
 
 #[test]
 fn a_failed_export_with_json_prints_the_job_and_nothing_else() {
-    if !has_daemon() {
+    if built("a_failed_export_with_json_prints_the_job_and_nothing_else", "hypervisord").is_none() {
         return;
     }
     let ended = Place::new().run(&["export", "vm1", "-json"], &[("GOVC_URL", "127.0.0.1:1")]);

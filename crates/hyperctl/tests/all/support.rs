@@ -3,32 +3,14 @@
 use std::fs::Permissions;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// With this variable set to `required`, what is missing is a failure and not a skip.
-const JUDGES_VARIABLE: &str = "HYPER2KVM_JUDGES";
-
 /// Polls of 10 ms: a bound for what must happen soon, far above what it takes.
 const POLLS_MAX: u32 = 3000;
-
-/// Returns true when `hypervisord` is built beside the program under test; else says that the test
-/// is skipped, or fails.
-#[expect(clippy::print_stderr, reason = "a skip must say why")]
-pub(crate) fn has_daemon() -> bool {
-    let daemon = Path::new(env!("CARGO_BIN_EXE_hyperctl")).with_file_name("hypervisord");
-    if daemon.is_file() {
-        return true;
-    }
-    let reason = format!("no {}; build it with `cargo build --workspace --bins`", daemon.display());
-    assert_ne!(std::env::var(JUDGES_VARIABLE).as_deref(), Ok("required"), "{reason}");
-    eprintln!("SKIPPED: {reason}");
-    false
-}
 
 /// A place to run in: its directory takes all temporary files, so that what stays behind is seen.
 pub(crate) struct Place {
