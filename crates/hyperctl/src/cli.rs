@@ -77,7 +77,7 @@ pub(crate) enum Command {
     /// Print a completion script for a shell
     Completion(completion::Args),
     /// Print the version
-    Version,
+    Version(crate::commands::version::Args),
     /// Explain a command
     Help {
         /// Command to explain

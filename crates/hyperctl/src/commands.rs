@@ -24,8 +24,9 @@ pub(crate) struct Session {
 pub(crate) fn run(line: Line, console: &Console) -> Exit {
     let Line { globals, command } = line;
     let result = match command {
-        _ if globals.version => Ok(version::run(*console)),
-        None | Some(Command::Version | Command::Help { .. }) => Ok(version::run(*console)),
+        _ if globals.version => Ok(version::run(false, *console)),
+        None | Some(Command::Help { .. }) => Ok(version::run(false, *console)),
+        Some(Command::Version(args)) => Ok(version::run(args.json.json, *console)),
         Some(Command::Completion(args)) => completion::run(&args, *console),
         Some(Command::Export(args)) => at_work(globals, *console, async |session| export::run(args, session).await),
         Some(Command::List(args)) => at_work(globals, *console, async |session| list::run(args, session).await),

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use clap_complete::Shell;
 
-use crate::cli;
+use crate::cli::{self, Json};
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -17,6 +17,8 @@ pub(crate) struct Args {
     /// Shell to complete in
     #[arg(value_name = "SHELL")]
     named: Option<Known>,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// The shells that a script is made for.
@@ -40,6 +42,12 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Exit, Failure> {
     };
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut cli::command(), "hyperctl", &mut script);
-    console.print(&String::from_utf8_lossy(&script));
+    let script = String::from_utf8_lossy(&script);
+    if args.json.json {
+        let document = serde_json::json!({ "shell": shell.to_string(), "script": script });
+        console.print(&format!("{document}\n"));
+    } else {
+        console.print(&script);
+    }
     Ok(Exit::Done)
 }

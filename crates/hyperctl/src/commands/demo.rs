@@ -10,6 +10,8 @@ use hyper_api::client::Client;
 use hyper_api::{ExportSpec, Job, JobState};
 
 use super::{Session, export};
+use crate::cli::Json;
+use crate::console::Console;
 use crate::daemon::Daemon;
 use crate::demo::{manifest, simulator::Simulator};
 use crate::exit::Exit;
@@ -32,6 +34,25 @@ pub(crate) struct Args {
     /// Directory for the package, new or empty [default: ./hyper2kvm-demo, or with a number]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
+}
+
+/// Tells the steps: on standard output, or beside it where that is kept for JSON.
+#[derive(Clone, Copy, Debug)]
+struct Teller {
+    console: Console,
+    json: bool,
+}
+
+impl Teller {
+    fn print(self, text: &str) {
+        if self.json {
+            self.console.raw_error(text);
+        } else {
+            self.console.print(text);
+        }
+    }
 }
 
 /// Shows the export.
@@ -40,7 +61,8 @@ pub(crate) async fn run(args: Args, session: Session) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, "demo: -daemon makes no sense here, the demo brings its own"));
     }
     let output = output(args.output.as_deref())?;
-    let say = |text: &str| session.console.print(text);
+    let teller = Teller { console: session.console, json: args.json.json };
+    let say = |text: &str| teller.print(text);
     say("hyper2kvm demo: a real export from a SIMULATED vCenter on this machine.\n\n");
     say("1. Starting vcenter-sim\n");
     let simulator = tokio::select! {
@@ -48,7 +70,7 @@ pub(crate) async fn run(args: Args, session: Session) -> Result<Exit, Failure> {
         signal = session.interrupts.first() => return Ok(Exit::Signal(signal)),
         simulator = Simulator::start() => simulator?,
     };
-    let shown = with_simulator(&simulator, output, &session).await;
+    let shown = with_simulator(&simulator, output, &session, teller).await;
     simulator.close().await;
     let job = match shown? {
         Outcome::Ended { job, signal: None } if job.state == JobState::Completed => job,
@@ -57,53 +79,65 @@ pub(crate) async fn run(args: Args, session: Session) -> Result<Exit, Failure> {
     };
     say("\n");
     say(&summary::completed(&job));
-    verify(&job, &session).await
+    let exit = verify(&job, teller).await?;
+    if teller.json {
+        session.console.print(&export::as_json(&job));
+    }
+    Ok(exit)
 }
 
 /// Lists and exports; every way out ends the private daemon.
-async fn with_simulator(simulator: &Simulator, output: PathBuf, session: &Session) -> Result<Outcome, Failure> {
-    let console = session.console;
-    console.print(&format!("   simulator  {} (user {})\n", simulator.url(), simulator.user()));
-    console.print(&format!("   trusted by the thumbprint of its certificate, {}\n\n", simulator.thumbprint()));
-    console.print("2. Starting a private hypervisord with this source\n");
+async fn with_simulator(
+    simulator: &Simulator,
+    output: PathBuf,
+    session: &Session,
+    teller: Teller,
+) -> Result<Outcome, Failure> {
+    teller.print(&format!("   simulator  {} (user {})\n", simulator.url(), simulator.user()));
+    teller.print(&format!("   trusted by the thumbprint of its certificate, {}\n\n", simulator.thumbprint()));
+    teller.print("2. Starting a private hypervisord with this source\n");
     let environment = simulator.environment();
     let daemon = tokio::select! {
         biased;
         signal = session.interrupts.first() => return Ok(Outcome::NotBegun { signal }),
-        daemon = Daemon::private(&environment, "vcenter-sim, a simulator", console) => daemon?,
+        daemon = Daemon::private(&environment, "vcenter-sim, a simulator", session.console) => daemon?,
     };
-    let followed = list_and_export(&daemon.client, output, session).await;
+    let followed = list_and_export(&daemon.client, output, session, teller).await;
     daemon.close().await;
     followed
 }
 
-async fn list_and_export(client: &Client, output: PathBuf, session: &Session) -> Result<Outcome, Failure> {
+async fn list_and_export(
+    client: &Client,
+    output: PathBuf,
+    session: &Session,
+    teller: Teller,
+) -> Result<Outcome, Failure> {
     let listed = tokio::select! {
         biased;
         signal = session.interrupts.first() => return Ok(Outcome::NotBegun { signal }),
         listed = client.vms() => listed?,
     };
-    let console = session.console;
-    console.print(&format!("   it has {} VMs (`hyperctl list`)\n\n", listed.total));
-    console.print(&format!("3. Exporting {DEMO_VM} (`hyperctl export {DEMO_VM} -o {}`)\n", output.display()));
+    teller.print(&format!("   it has {} VMs (`hyperctl list`)\n\n", listed.total));
+    teller.print(&format!("3. Exporting {DEMO_VM} (`hyperctl export {DEMO_VM} -o {}`)\n", output.display()));
     follow::run(client, &ExportSpec { vm: DEMO_VM.to_owned(), output }, session).await
 }
 
 /// Reads the package again, as anybody who receives it would.
-async fn verify(job: &Job, session: &Session) -> Result<Exit, Failure> {
+async fn verify(job: &Job, teller: Teller) -> Result<Exit, Failure> {
     let report = job.report.as_ref().ok_or_else(|| Failure::new(Exit::Refused, "demo: the job has no report"))?;
     let manifest = report.files.iter().find(|file| Path::new(&file.name).extension().is_some_and(|end| end == "mf"));
     let Some(manifest) = manifest else {
         return Err(Failure::new(Exit::Verification, "demo: the package has no manifest"));
     };
-    session.console.print(&format!("\n4. Reading every file again and comparing with {}\n", manifest.name));
+    teller.print(&format!("\n4. Reading every file again and comparing with {}\n", manifest.name));
     let path = report.directory.join(&manifest.name);
     let checked = tokio::task::spawn_blocking(move || manifest::verify(&path)).await;
     let checked = checked.map_err(|reason| Failure::new(Exit::Refused, format!("demo: {reason}")))??;
     for file in &checked {
-        session.console.print(&format!("   ok  {}  {}  {}\n", file.sha256, human::bytes(file.size_bytes), file.name));
+        teller.print(&format!("   ok  {}  {}  {}\n", file.sha256, human::bytes(file.size_bytes), file.name));
     }
-    session.console.print(&format!("\nThe package lies in {}\n", report.directory.display()));
+    teller.print(&format!("\nThe package lies in {}\n", report.directory.display()));
     Ok(Exit::Done)
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn conclude(job: &Job, signal: Option<u8>) -> Result<Exit, Failure> {
     }
 }
 
-fn as_json(job: &Job) -> String {
+pub(crate) fn as_json(job: &Job) -> String {
     // Text and numbers only; there is nothing in it that JSON cannot hold.
     serde_json::to_string_pretty(job).map_or_else(|_| String::new(), |text| escape_json(&text) + "\n")
 }

@@ -79,3 +79,33 @@ fn a_damaged_stream_ends_with_exit_code_11_and_one_reason() {
     assert!(!target.path().join("web01.ovf").exists());
     assert_eq!((sim.open("leases"), sim.open("sessions")), (0, 0), "{:#}", sim.report());
 }
+
+#[test]
+fn the_demo_exports_verifies_and_says_that_it_is_simulated() {
+    let test = "the_demo_exports_verifies_and_says_that_it_is_simulated";
+    if built(test, "vcenter-sim").is_none() {
+        return;
+    }
+    let target = tempfile::tempdir().unwrap();
+    let output = target.path().join("demo");
+    let output = output.to_str().unwrap();
+    let run = Hyperctl::new(&["demo", "-o", output]).run().expect(0);
+    let text = run.stdout();
+    for expected in ["SIMULATED", "Received", "manifest", "ok  ", "web01.ovf", output] {
+        assert!(text.contains(expected), "{expected} in:\n{text}");
+    }
+    Hyperctl::new(&["demo", "-o", output]).run().expect(10);
+}
+
+#[test]
+fn every_command_can_speak_json() {
+    let json = |arguments: &[&str]| Hyperctl::new(arguments).run().expect(0).json();
+    assert_eq!(json(&["version", "--json"])["version"], env!("CARGO_PKG_VERSION"));
+    assert!(json(&["completion", "-json", "bash"])["script"].as_str().unwrap().contains("hyperctl"));
+    if built("every_command_can_speak_json", "vcenter-sim").is_none() {
+        return;
+    }
+    let target = tempfile::tempdir().unwrap();
+    let job = json(&["demo", "--json", "-o", target.path().join("demo").to_str().unwrap()]);
+    assert_eq!((&job["state"], &job["report"]["proof"]), (&"completed".into(), &"manifest".into()));
+}
