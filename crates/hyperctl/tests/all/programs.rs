@@ -155,7 +155,15 @@ impl Sim {
             .spawn()
             .unwrap();
         let ready = until("the simulator", || serde_json::from_str(&fs::read_to_string(&ready).ok()?).ok());
-        Self { child, ready, folder }
+        let sim = Self { child, ready, folder };
+        // Written once: commands that run side by side read it.
+        let address = sim.text("url").trim_start_matches("https://").trim_end_matches("/sdk");
+        fs::write(sim.known_hosts(), format!("{address} {}\n", sim.text("sha256_thumbprint"))).unwrap();
+        sim
+    }
+
+    fn known_hosts(&self) -> PathBuf {
+        self.folder.path().join("known_hosts")
     }
 
     fn text(&self, key: &str) -> &str {
@@ -164,14 +172,11 @@ impl Sim {
 
     /// Points a command at this simulator, with its certificate pinned.
     pub(crate) fn aim(&self, hyperctl: Hyperctl) -> Hyperctl {
-        let known = self.folder.path().join("known_hosts");
-        let address = self.text("url").trim_start_matches("https://").trim_end_matches("/sdk");
-        fs::write(&known, format!("{address} {}\n", self.text("sha256_thumbprint"))).unwrap();
         hyperctl
             .env("GOVC_URL", self.text("url"))
             .env("GOVC_USERNAME", self.text("username"))
             .env("GOVC_PASSWORD", self.text("password"))
-            .env("GOVC_TLS_KNOWN_HOSTS", known)
+            .env("GOVC_TLS_KNOWN_HOSTS", self.known_hosts())
     }
 
     /// Returns what the simulator has seen.

@@ -79,15 +79,17 @@ impl Lab {
     pub(crate) async fn with_options(inventory: &str, options: Options) -> Self {
         let inventory = Inventory::parse(inventory, Path::new(".")).unwrap();
         let simulator = Simulator::start(inventory, options).await.unwrap();
-        Self { simulator, folder: tempfile::tempdir().unwrap() }
+        let folder = tempfile::tempdir().unwrap();
+        let url = simulator.url();
+        let address = url.trim_start_matches("https://").trim_end_matches("/sdk");
+        // Written once: exports that run side by side read it.
+        fs::write(folder.path().join("known_hosts"), format!("{address} {}\n", simulator.sha256_thumbprint())).unwrap();
+        Self { simulator, folder }
     }
 
     /// Returns the source as a user would configure it, with the certificate pinned.
     pub(crate) fn source(&self) -> Source {
         let known = self.folder.path().join("known_hosts");
-        let address = self.simulator.url();
-        let address = address.trim_start_matches("https://").trim_end_matches("/sdk");
-        fs::write(&known, format!("{address} {}\n", self.simulator.sha256_thumbprint())).unwrap();
         let known = known.to_str().unwrap().to_owned();
         let url = self.simulator.url();
         Source::from_env(&|name| match name {
