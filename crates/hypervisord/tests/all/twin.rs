@@ -47,7 +47,7 @@ impl Twin {
 impl Engine for Twin {
     fn list(&self) -> BoxFuture<'_, migrate::Result<Vec<Vm>>> {
         let vm = Vm {
-            path: "DC0/vm/ok".into(),
+            path: "/DC0/vm/ok".into(),
             name: "ok".into(),
             moref: "vm-1".into(),
             instance_uuid: None,
@@ -98,12 +98,12 @@ fn picture(phase: Phase, received: u64) -> Progress {
         total_bytes: 1000,
         complete: received == 100,
     };
-    Progress { phase, vm_path: Some("DC0/vm/ok".into()), files: vec![file] }
+    Progress { phase, vm_path: Some("/DC0/vm/ok".into()), files: vec![file] }
 }
 
 fn report(request: &Request) -> Report {
     Report {
-        vm_path: "DC0/vm/ok".into(),
+        vm_path: "/DC0/vm/ok".into(),
         instance_uuid: None,
         directory: request.output.clone(),
         descriptor: "ok.ovf".into(),
