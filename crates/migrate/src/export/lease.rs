@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,9 @@ use super::meter::{FileMeter, Reporter};
 use super::{FileReport, Package, Phase, Plan, Proof, Report, blocking, descriptor, stopped, verify};
 use crate::names::file_name;
 use crate::{Error, ErrorKind, Result};
+
+/// How long a stop waits for streams to end by themselves before everything is dropped.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// A file of the lease and what it is called here.
 struct Item {
@@ -49,6 +52,7 @@ pub(super) async fn run(
     let proven = tokio::select! {
         proven = work => proven,
         reason = lease.lost() => Err(lost(&plan, &reason)),
+        () = overdue(cancel) => Err(stopped()),
     };
     let proven = match proven {
         Ok(proven) => proven,
@@ -65,6 +69,13 @@ pub(super) async fn run(
         reporter.warning(&format!("the server did not take the end of the lease: {error}"));
     }
     finish(plan, package, proven).await
+}
+
+/// Resolves when a stop was asked for and the work has not ended by itself since: it hangs in a call to
+/// a server that does not answer.
+async fn overdue(cancel: &CancellationToken) {
+    cancel.cancelled().await;
+    tokio::time::sleep(STOP_GRACE).await;
 }
 
 fn lost(plan: &Plan, reason: &str) -> Error {
