@@ -144,11 +144,10 @@ impl Claim {
     /// # Errors
     /// [`ErrorKind::Target`] naming the file that is in the way.
     pub(super) fn list(&mut self, directory: &Path, names: &[String]) -> Result<()> {
-        for name in names {
-            let path = directory.join(name);
-            let there = fs::symlink_metadata(&path).is_ok();
-            if there && !self.owns(name) {
-                return Err(in_the_way(&path));
+        for name in names.iter().filter(|name| !self.owns(name)) {
+            let paths = [directory.join(name), part(directory, name)];
+            if let Some(path) = paths.iter().find(|path| fs::symlink_metadata(path).is_ok()) {
+                return Err(in_the_way(path));
             }
         }
         self.record.files.extend(names.iter().cloned());
@@ -183,6 +182,11 @@ impl Claim {
         write(&mut self.file, &self.record)
             .map_err(|error| target_error(&format!("write {}", self.path.display()), error))
     }
+}
+
+/// Returns the temporary path of a file.
+pub(super) fn part(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!(".{name}.part"))
 }
 
 /// Looks for a finished package under `base`.

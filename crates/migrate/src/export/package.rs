@@ -19,7 +19,7 @@ use diskimage::package::manifest::{Algorithm, Manifest};
 use rustix::fs::RenameFlags;
 use sha2::{Digest as _, Sha256};
 
-use super::claim::Claim;
+use super::claim::{self, Claim};
 use super::fetch::hexadecimal;
 use super::{FileReport, target_error};
 use crate::{Error, ErrorKind, Result};
@@ -71,14 +71,14 @@ impl Package {
 
     /// Returns the temporary path of a file.
     pub(super) fn part(&self, name: &str) -> PathBuf {
-        self.directory.join(format!(".{name}.part"))
+        claim::part(&self.directory, name)
     }
 
     /// Ends a package that failed. What was fetched stays under its temporary names, with the claim that
     /// says whose it is; where nothing was, nothing stays.
     pub(super) fn give_up(self) {
-        let (directory, claim) = (self.directory, self.claim);
-        claim.give_up(|name| directory.join(format!(".{name}.part")).exists() || directory.join(name).exists());
+        let (directory, held) = (self.directory, self.claim);
+        held.give_up(|name| claim::part(&directory, name).exists() || directory.join(name).exists());
     }
 
     /// Writes descriptor and manifest, gives all files their final names, and ends the claim.

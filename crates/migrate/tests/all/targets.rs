@@ -48,7 +48,8 @@ async fn a_vm_that_is_there_already_is_not_overwritten() {
 
 #[tokio::test]
 async fn a_strangers_file_stops_the_export_before_a_byte_moves() {
-    for name in ["web01.ovf", "web01.mf", "web01-disk-1.vmdk", "web01-file-0.nvram", ".web01.export"] {
+    for name in ["web01.ovf", "web01.mf", "web01-disk-1.vmdk", "web01-file-0.nvram", ".web01.export", ".web01.ovf.part"]
+    {
         let lab = Lab::with(WEB01, Settings::default()).await;
         fs::create_dir_all(lab.target()).unwrap();
         fs::write(lab.target().join(name), "a stranger's").unwrap();
