@@ -14,6 +14,7 @@
 mod call;
 mod clock;
 mod content;
+mod descriptor;
 mod dispatch;
 mod export;
 mod fault;
@@ -124,10 +125,7 @@ impl Soap {
         let caller = self.described(request.cookie);
         let caller = caller.map(|session| Caller { session: session.key, user: session.user_name });
         let call = Call { world, soap: self, request, now: Instant::now(), version, caller };
-        let key = call.caller.as_ref().map(|caller| caller.session.clone());
-        if let Some(key) = &key {
-            self.lock().sessions.enter(key, call.now);
-        }
+        let _under_way = call.caller.as_ref().map(|caller| UnderWay::begin(self, &caller.session, call.now));
         let (outcome, set_cookie) = match parse(request.body) {
             Ok(element) => {
                 let answered = self.answer(&call, &element).await;
@@ -136,9 +134,6 @@ impl Soap {
             }
             Err(fault) => (Err(fault), None),
         };
-        if let Some(key) = &key {
-            self.lock().sessions.leave(key, Instant::now());
-        }
         let (status, body) = match outcome {
             Ok(body) => (200, body),
             Err(fault) => (500, fault_xml(&fault, version)),
@@ -233,6 +228,27 @@ impl Soap {
         if !self.ticking.swap(true, Ordering::Relaxed) {
             tokio::spawn(keep_ticking(Arc::downgrade(world)));
         }
+    }
+}
+
+/// A call that keeps its session from being idle. It ends in `drop`, because a caller that hangs up
+/// in the middle of a wait drops the whole call, and its session must be able to die.
+#[derive(Debug)]
+struct UnderWay<'a> {
+    soap: &'a Soap,
+    session: String,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(soap: &'a Soap, session: &str, now: Instant) -> Self {
+        soap.lock().sessions.enter(session, now);
+        Self { soap, session: session.to_owned() }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.soap.lock().sessions.leave(&self.session, Instant::now());
     }
 }
 

@@ -60,6 +60,11 @@ impl<'a> Call<'a> {
         Ok(&caller.session)
     }
 
+    /// Returns whether the caller's session is the one that made something.
+    pub(crate) fn owns(&self, session: &str) -> bool {
+        self.caller.as_ref().is_some_and(|caller| caller.session == session)
+    }
+
     /// Makes the id of an object that lives as long as the caller's session.
     pub(crate) fn session_id(&self, object: &MoRef) -> Outcome<String> {
         Ok(format!("session[{}]{}", self.session(object)?, uuid::Uuid::new_v4()))

@@ -6,7 +6,7 @@ use vsphere::wire::{Decode, Element, Fault, Method, MoRef, method, response_xml}
 use super::call::Call;
 use super::fault::{self, Outcome};
 use super::kinds::is_a;
-use super::{content, export, filter, property, retrieve, search, task, view};
+use super::{content, descriptor, export, filter, property, retrieve, search, task, view};
 
 /// Methods that need no session.
 const OPEN: [&str; 2] = ["RetrieveServiceContent", "Login"];
@@ -54,7 +54,7 @@ routes! {
     CancelWaitForUpdates => filter::cancel,
     ContinueRetrievePropertiesEx => retrieve::next,
     CreateContainerView => view::create,
-    CreateDescriptor => export::descriptor,
+    CreateDescriptor => descriptor::create,
     CreateFilter => filter::create_filter,
     CreatePropertyCollector => filter::create_collector,
     CurrentTime => content::current_time,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use vsphere::wire::generated::{
-    CreateDescriptor, ExportVm, HttpNfcLeaseAbort, HttpNfcLeaseComplete, HttpNfcLeaseDeviceUrl,
-    HttpNfcLeaseGetManifest, HttpNfcLeaseInfo, HttpNfcLeaseManifestEntry, HttpNfcLeaseProgress,
-    HttpNfcLeaseSetManifestChecksumType, OvfCreateDescriptorResult, VirtualMachinePowerState,
+    ExportVm, HttpNfcLeaseAbort, HttpNfcLeaseComplete, HttpNfcLeaseDeviceUrl, HttpNfcLeaseGetManifest,
+    HttpNfcLeaseInfo, HttpNfcLeaseManifestEntry, HttpNfcLeaseProgress, HttpNfcLeaseSetManifestChecksumType,
+    VirtualMachinePowerState,
 };
 use vsphere::wire::{Any, Fault, MoRef};
 
@@ -16,7 +16,6 @@ use super::property;
 use super::state::{Ending, State};
 use crate::export::SentFile;
 use crate::faults::{FileNames, HashName, ManifestLieKind};
-use crate::ovf::{self, DescriptorFile};
 
 /// `ExportVm`.
 pub(crate) fn export(call: &Call<'_>, request: ExportVm) -> Outcome<MoRef> {
@@ -70,6 +69,7 @@ pub(crate) fn progress(call: &Call<'_>, request: HttpNfcLeaseProgress) -> Outcom
         let task = lease.task.clone();
         state.tasks.set_progress(&task, request.percent);
     }
+    call.soap.tell();
     Ok(())
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn abort(call: &Call<'_>, request: HttpNfcLeaseAbort) -> Outcome<()> 
 /// `HttpNfcLeaseSetManifestChecksumType`.
 pub(crate) fn set_checksums(call: &Call<'_>, request: HttpNfcLeaseSetManifestChecksumType) -> Outcome<()> {
     let mut state = call.lock();
-    let lease = own(&mut state, &request.this)?;
+    let lease = own(call, &mut state, &request.this)?;
     if !matches!(lease.phase, Phase::Ready { .. }) {
         return Err(fault::invalid_state("the lease is not ready"));
     }
@@ -124,7 +124,7 @@ pub(crate) fn manifest(call: &Call<'_>, request: HttpNfcLeaseGetManifest) -> Out
         return Err(fault::not_supported("HttpNfcLease"));
     }
     let mut state = call.lock();
-    let lease = own(&mut state, &request.this)?;
+    let lease = own(call, &mut state, &request.this)?;
     if !matches!(lease.phase, Phase::Ready { .. }) {
         return Err(fault::invalid_state("the lease is not ready"));
     }
@@ -157,38 +157,6 @@ fn entry(call: &Call<'_>, lease: &Lease, vm_path: &str, file: SentFile) -> Optio
         disk: file.disk,
         capacity: file.capacity.map(signed),
         populated_size: file.populated.map(signed),
-    })
-}
-
-/// `CreateDescriptor`.
-pub(crate) fn descriptor(call: &Call<'_>, request: CreateDescriptor) -> Outcome<OvfCreateDescriptorResult> {
-    if call.world.faults.now().create_descriptor_fault {
-        call.world.faults.note("create_descriptor_fault");
-        return Err(fault::system_error("CreateDescriptor was told to fail"));
-    }
-    let subject = call.subject(&call.lock(), &request.obj)?;
-    let vm = &call.world.inventory.vms[subject.vm];
-    let images = request.cdp.include_image_files.unwrap_or(false);
-    let files: Vec<DescriptorFile> = request
-        .cdp
-        .ovf_files
-        .into_iter()
-        .map(|file| DescriptorFile {
-            device_id: file.device_id,
-            path: file.path,
-            size: file.size,
-            capacity: file.capacity,
-            populated: file.populated_size,
-            compression: file.compression_method,
-            chunk_size: file.chunk_size,
-        })
-        .collect();
-    let name = request.cdp.name.unwrap_or(subject.name);
-    let ovf_descriptor = ovf::descriptor(vm, &request.obj.id, &name, &files, images, &request.cdp.export_option);
-    Ok(OvfCreateDescriptorResult {
-        ovf_descriptor,
-        include_image_files: Some(images),
-        ..OvfCreateDescriptorResult::default()
     })
 }
 
@@ -238,12 +206,14 @@ fn info(call: &Call<'_>, lease: &Lease) -> HttpNfcLeaseInfo {
     }
 }
 
-fn own<'a>(state: &'a mut State, this: &MoRef) -> Outcome<&'a mut Lease> {
-    state.leases.get_mut(&this.id).ok_or_else(|| fault::not_found(this))
+/// Returns a lease of the caller's session; those of others do not exist for it.
+fn own<'a>(call: &Call<'_>, state: &'a mut State, this: &MoRef) -> Outcome<&'a mut Lease> {
+    let lease = state.leases.get_mut(&this.id).filter(|lease| call.owns(&lease.session));
+    lease.ok_or_else(|| fault::not_found(this))
 }
 
 fn apply(call: &Call<'_>, state: &mut State, this: &MoRef, event: Event) -> Outcome<()> {
-    own(state, this)?.apply(event, call.now).map_err(|refusal| refused(this, refusal))
+    own(call, state, this)?.apply(event, call.now).map_err(|refusal| refused(this, refusal))
 }
 
 fn refused(this: &MoRef, refusal: Refusal) -> Fault {

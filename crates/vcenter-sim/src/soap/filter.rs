@@ -3,7 +3,7 @@
 //! A collector has a version that grows with every answer. A caller that knows another version than
 //! the last is refused; one that knows none gets everything anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use vsphere::wire::generated::{
@@ -73,7 +73,10 @@ pub(crate) fn create_filter(call: &Call<'_>, request: CreateFilter) -> Outcome<M
 /// `DestroyPropertyFilter`.
 pub(crate) fn destroy_filter(call: &Call<'_>, request: DestroyPropertyFilter) -> Outcome<()> {
     let mut state = call.lock();
-    state.filters.remove(&request.this.id).ok_or_else(|| fault::not_found(&request.this))?;
+    if !state.filters.get(&request.this.id).is_some_and(|filter| call.owns(&filter.session)) {
+        return Err(fault::not_found(&request.this));
+    }
+    state.filters.remove(&request.this.id);
     state.collectors.values_mut().for_each(|collector| collector.filters.retain(|id| *id != request.this.id));
     Ok(())
 }
@@ -175,7 +178,7 @@ fn differences(call: &Call<'_>, state: &State, filter: &Filter) -> Outcome<Vec<O
     let mut spec = filter.spec.clone();
     spec.report_missing_objects_in_results = Some(true);
     let mut updates = Vec::new();
-    let mut present = Vec::new();
+    let mut present = HashSet::new();
     for wanted in retrieve::select(call, state, &spec)? {
         let now = retrieve::values(call, state, &wanted)?;
         let update = match filter.told.get(&wanted.0) {
@@ -191,9 +194,9 @@ fn differences(call: &Call<'_>, state: &State, filter: &Filter) -> Outcome<Vec<O
         if let Some((kind, change_set)) = update {
             updates.push(ObjectUpdate { kind, obj: wanted.0.clone(), change_set, ..ObjectUpdate::default() });
         }
-        present.push(wanted.0);
+        present.insert(wanted.0);
     }
-    for gone in filter.told.keys().filter(|object| !present.contains(object)) {
+    for gone in filter.told.keys().filter(|object| !present.contains(*object)) {
         updates.push(ObjectUpdate { kind: ObjectUpdateKind::Leave, obj: gone.clone(), ..ObjectUpdate::default() });
     }
     Ok(updates)

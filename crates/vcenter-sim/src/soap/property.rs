@@ -3,6 +3,8 @@
 //! Values are built when they are asked for, and only the property that is asked for: of 10,000 VMs
 //! nobody wants all of `config`.
 
+mod devices;
+mod files;
 mod machine;
 mod things;
 
@@ -42,11 +44,11 @@ fn top(call: &Call<'_>, state: &State, object: &MoRef, name: &str) -> Outcome<Op
     let gone = || fault::not_found(object);
     Ok(match object.kind.as_str() {
         "HttpNfcLease" => {
-            let lease = state.leases.get(&object.id).ok_or_else(gone)?;
+            let lease = state.leases.get(&object.id).filter(|lease| call.owns(&lease.session)).ok_or_else(gone)?;
             export::property(call, lease, name)
         }
         "ContainerView" => {
-            let view = state.views.get(&object.id).ok_or_else(gone)?;
+            let view = state.views.get(&object.id).filter(|view| call.owns(&view.session)).ok_or_else(gone)?;
             match name {
                 "view" => Some(Any::list(&view.members(call.model()), encode)),
                 "container" => Some(Any::new(&view.container, encode)),
@@ -60,7 +62,7 @@ fn top(call: &Call<'_>, state: &State, object: &MoRef, name: &str) -> Outcome<Op
             (name == "info").then(|| Any::new(&task.info(), encode))
         }
         "PropertyFilter" => {
-            let filter = state.filters.get(&object.id).ok_or_else(gone)?;
+            let filter = state.filters.get(&object.id).filter(|filter| call.owns(&filter.session)).ok_or_else(gone)?;
             (name == "spec").then(|| Any::new(&filter.spec, encode))
         }
         _ if super::is_service(object) => service(call, state, name),

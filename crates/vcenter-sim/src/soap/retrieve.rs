@@ -41,7 +41,11 @@ pub(crate) fn first(call: &Call<'_>, request: RetrievePropertiesEx) -> Outcome<O
     let session = call.session(&request.this)?.to_owned();
     let mut state = call.lock();
     let contents = read(call, &state, &request.spec_set)?;
-    let asked = request.options.max_objects.and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
+    let asked = match request.options.max_objects.map(usize::try_from) {
+        None => None,
+        Some(Ok(count)) if count > 0 => Some(count),
+        Some(_) => return Err(fault::invalid_argument("options.maxObjects", "it is not above zero")),
+    };
     let imposed = call.world.faults.now().max_page_size.and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
     let size = asked.into_iter().chain(imposed).min().unwrap_or(usize::MAX);
     if contents.is_empty() {
@@ -73,7 +77,11 @@ fn take(call: &Call<'_>, state: &mut State, object: &MoRef, token: &str) -> Outc
 fn page(state: &mut State, mut pages: Pages) -> Outcome<RetrieveResult> {
     let rest = pages.rest.split_off(pages.size.min(pages.rest.len()));
     let objects = std::mem::replace(&mut pages.rest, rest);
-    let token = (!pages.rest.is_empty()).then(|| uuid::Uuid::new_v4().to_string());
+    let token = (!pages.rest.is_empty()).then(|| {
+        state.pages_made += 1;
+        // Tokens grow, so that the first of the map is the oldest.
+        format!("{:016x}-{}", state.pages_made, uuid::Uuid::new_v4())
+    });
     if let Some(token) = &token {
         if state.pages.len() >= PAGES_MAX {
             state.pages.pop_first();

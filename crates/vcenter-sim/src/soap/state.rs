@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) filters: BTreeMap<String, Filter>,
     /// By token.
     pub(crate) pages: BTreeMap<String, Pages>,
+    /// How many tokens were made, ever.
+    pub(crate) pages_made: u64,
     pub(crate) tasks: Tasks,
     /// One for each VM of the inventory.
     pub(crate) vms: Vec<VmState>,
@@ -109,6 +111,7 @@ impl State {
             collectors: BTreeMap::new(),
             filters: BTreeMap::new(),
             pages: BTreeMap::new(),
+            pages_made: 0,
             tasks: Tasks::default(),
             vms: vms.collect(),
             calls: BTreeMap::new(),

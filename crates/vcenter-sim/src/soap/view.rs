@@ -1,12 +1,15 @@
 //! Container views: all objects of some types below a container.
 
-use vsphere::wire::MoRef;
 use vsphere::wire::generated::{CreateContainerView, DestroyView};
+use vsphere::wire::{MoRef, managed_type};
 
 use super::call::Call;
 use super::fault::{self, Outcome};
 use super::kinds::is_a;
 use super::model::{Kind, Model, NodeId};
+
+/// What a view can look into.
+const CONTAINERS: [&str; 5] = ["ComputeResource", "Datacenter", "Folder", "HostSystem", "ResourcePool"];
 
 /// A container view; its members are found when somebody asks.
 #[derive(Debug)]
@@ -44,7 +47,13 @@ impl View {
 
 /// `CreateContainerView`.
 pub(crate) fn create(call: &Call<'_>, request: CreateContainerView) -> Outcome<MoRef> {
-    call.node(&request.container)?;
+    let kind = &call.node(&request.container)?.moref.kind;
+    if !CONTAINERS.iter().any(|container| is_a(kind, container)) {
+        return Err(fault::invalid_argument("container", "it contains nothing"));
+    }
+    if let Some(unknown) = request.type_.iter().find(|name| managed_type(name).is_none()) {
+        return Err(fault::invalid_type(unknown));
+    }
     let id = call.session_id(&request.this)?;
     let session = call.session(&request.this)?.to_owned();
     let view = View { session, container: request.container, types: request.type_, recursive: request.recursive };
@@ -54,5 +63,10 @@ pub(crate) fn create(call: &Call<'_>, request: CreateContainerView) -> Outcome<M
 
 /// `DestroyView`.
 pub(crate) fn destroy(call: &Call<'_>, request: DestroyView) -> Outcome<()> {
-    call.lock().views.remove(&request.this.id).map(drop).ok_or_else(|| fault::not_found(&request.this))
+    let mut state = call.lock();
+    if !state.views.get(&request.this.id).is_some_and(|view| call.owns(&view.session)) {
+        return Err(fault::not_found(&request.this));
+    }
+    state.views.remove(&request.this.id);
+    Ok(())
 }

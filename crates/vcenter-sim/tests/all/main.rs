@@ -11,4 +11,6 @@ mod program;
 mod scene;
 mod shaping;
 mod soap;
+mod soap_sessions;
+mod soap_waits;
 mod strangers;

@@ -11,13 +11,13 @@ use vcenter_sim::{Inventory, Options, Simulator};
 
 const LISTED: &str = "[[datacenter]]\nname = \"DC0\"\n";
 
-struct Desk {
-    simulator: Simulator,
-    cookie: Option<String>,
+pub(crate) struct Desk {
+    pub(crate) simulator: Simulator,
+    pub(crate) cookie: Option<String>,
 }
 
 impl Desk {
-    async fn open(settings: Settings, lenient: bool) -> Self {
+    pub(crate) async fn open(settings: Settings, lenient: bool) -> Self {
         let mut inventory = LISTED.to_owned();
         for number in 0..5 {
             inventory += &format!("[[vm]]\npath = \"DC0/vm/vm{number}\"\n");
@@ -27,7 +27,7 @@ impl Desk {
         Self { simulator, cookie: None }
     }
 
-    async fn call(&self, version: &str, body: &str) -> SdkReply {
+    pub(crate) async fn call(&self, version: &str, body: &str) -> SdkReply {
         let world: &Arc<World> = self.simulator.world();
         let envelope = format!(
             "<e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\" \
@@ -44,7 +44,7 @@ impl Desk {
         world.soap.post(world, request).await
     }
 
-    async fn log_in(&mut self) {
+    pub(crate) async fn log_in(&mut self) {
         let login = "<Login xmlns=\"urn:vim25\"><_this type=\"SessionManager\">SessionManager</_this>\
                      <userName>administrator@vsphere.local</userName><password>simulated</password></Login>";
         let reply = self.call("8.0.3.0", login).await;
@@ -55,7 +55,7 @@ impl Desk {
     }
 }
 
-fn retrieve(paths: &[&str], options: &str) -> String {
+pub(crate) fn retrieve(paths: &[&str], options: &str) -> String {
     let paths: String = paths.iter().map(|path| format!("<pathSet>{path}</pathSet>")).collect();
     format!(
         "<RetrievePropertiesEx xmlns=\"urn:vim25\"><_this type=\"PropertyCollector\">propertyCollector</_this><specSet>\
@@ -70,7 +70,7 @@ fn retrieve(paths: &[&str], options: &str) -> String {
 const NOW: &str =
     "<CurrentTime xmlns=\"urn:vim25\"><_this type=\"ServiceInstance\">ServiceInstance</_this></CurrentTime>";
 
-fn assert_fault(reply: &SdkReply, kind: &str) {
+pub(crate) fn assert_fault(reply: &SdkReply, kind: &str) {
     assert_eq!(reply.status, 500, "{}", reply.body);
     let detail = format!("<{kind}Fault xmlns=\"urn:vim25\" xsi:type=\"{kind}\">");
     assert!(reply.body.contains(&detail), "{kind} in {}", reply.body);

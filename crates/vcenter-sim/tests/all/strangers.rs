@@ -40,6 +40,9 @@ async fn govc_sees_the_vm_and_exports_what_was_sent() {
         (vec!["about"], "simulated"),
         (vec!["find", "/", "-type", "m"], "/DC0/vm/web/web 01"),
         (vec!["vm.info", "-json", "web 01"], "\"powerState\": \"poweredOff\""),
+        (vec!["vm.info", "web 01"], "Power state:  poweredOff"),
+        (vec!["device.ls", "-vm", "web 01"], "VirtualPCIController"),
+        (vec!["host.info", "-host", "esx1.sim.invalid"], "connected"),
     ] {
         let mut command = govc(&program, &simulator, folder.path());
         command.args(&arguments);

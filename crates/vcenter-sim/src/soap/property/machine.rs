@@ -1,15 +1,10 @@
 //! Properties of a virtual machine.
 
 use vsphere::wire::generated::{
-    AnyVirtualDevice, ParaVirtualSCSIController, VirtualAHCIController, VirtualBusLogicController, VirtualCdrom,
-    VirtualCdromIsoBackingInfo, VirtualController, VirtualDevice, VirtualDeviceConnectInfo, VirtualDisk,
-    VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard, VirtualEthernetCardNetworkBackingInfo, VirtualHardware,
-    VirtualIDEController, VirtualLsiLogicController, VirtualLsiLogicSASController, VirtualMachineConfigInfo,
-    VirtualMachineConfigSummary, VirtualMachineFileInfo, VirtualMachineFileLayoutEx,
-    VirtualMachineFileLayoutExFileInfo, VirtualMachineRuntimeInfo, VirtualMachineStorageSummary, VirtualMachineSummary,
-    VirtualNVMEController, VirtualSCSIController, VirtualVmxnet, VirtualVmxnet3,
+    GuestInfo, VirtualHardware, VirtualMachineConfigInfo, VirtualMachineConfigSummary, VirtualMachineConnectionState,
+    VirtualMachineFileInfo, VirtualMachineGuestSummary, VirtualMachineRuntimeInfo, VirtualMachineStorageSummary,
+    VirtualMachineSummary, VirtualMachineToolsStatus,
 };
-use vsphere::wire::generated::{Description, VirtualMachineConnectionState};
 use vsphere::wire::{Any, MoRef};
 
 use super::super::call::{Call, HEALTH};
@@ -17,22 +12,18 @@ use super::super::clock::civil_of;
 use super::super::model::{NodeId, VmPlace};
 use super::super::state::{EPOCH, State};
 use super::{morefs, one};
-use crate::hardware::{Controller, ControllerKind, Place};
 use crate::identity;
 use crate::inventory::Vm;
 
 /// What a lease keeps a VM from, as `disabledMethod` says it.
 const HELD_METHODS: [&str; 4] = ["PowerOnVM_Task", "ReconfigVM_Task", "MigrateVM_Task", "Destroy_Task"];
 
-/// Key of the network card, and where it sits.
-const CARD_KEY: i32 = 4000;
-const PCI_KEY: i32 = 100;
-
-struct Machine<'a> {
-    call: &'a Call<'a>,
+/// One VM, as one caller sees it.
+pub(super) struct Machine<'a> {
+    pub(super) call: &'a Call<'a>,
     state: &'a State,
-    vm: &'a Vm,
-    place: &'a VmPlace,
+    pub(super) vm: &'a Vm,
+    pub(super) place: &'a VmPlace,
     moref: MoRef,
 }
 
@@ -45,6 +36,7 @@ pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, place: &VmPla
         "config" => one(call, &machine.config()?),
         "summary" => one(call, &machine.summary()),
         "runtime" => one(call, &machine.runtime()),
+        "guest" => one(call, &machine.guest()?),
         "layoutEx" => one(call, &machine.layout()?),
         "resourcePool" => one(call, &model.moref(place.pool)),
         "parentVApp" => one(call, &model.moref(place.vapp?)),
@@ -66,13 +58,8 @@ pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, place: &VmPla
 
 impl Machine<'_> {
     /// A VM whose host is gone has no configuration.
-    fn is_readable(&self) -> bool {
+    pub(super) fn is_readable(&self) -> bool {
         self.vm.connection == "connected"
-    }
-
-    fn file(&self, name: &str) -> String {
-        let datastore = &self.call.model().node(self.place.datastore).name;
-        format!("[{datastore}] {}/{name}", self.place.directory)
     }
 
     fn guest_name(&self) -> String {
@@ -95,10 +82,7 @@ impl Machine<'_> {
             guest_id: self.vm.guest_id.clone(),
             annotation: Some(self.vm.annotation.clone()),
             firmware: Some(self.vm.firmware.clone()),
-            files: VirtualMachineFileInfo {
-                vm_path_name: Some(self.file(&format!("{}.vmx", self.place.directory))),
-                ..VirtualMachineFileInfo::default()
-            },
+            files: VirtualMachineFileInfo { vm_path_name: Some(self.vmx()), ..VirtualMachineFileInfo::default() },
             hardware: VirtualHardware {
                 num_cpu: self.vm.cpus,
                 num_cores_per_socket: Some(1),
@@ -109,79 +93,6 @@ impl Machine<'_> {
             change_tracking_enabled: Some(false),
             ..VirtualMachineConfigInfo::default()
         })
-    }
-
-    fn devices(&self) -> Vec<AnyVirtualDevice> {
-        let layout = &self.place.layout;
-        let mut devices: Vec<AnyVirtualDevice> = layout.controllers.iter().map(controller).collect();
-        for (index, (place, disk)) in layout.disks.iter().zip(&self.vm.disks).enumerate() {
-            let bytes = i64::try_from(disk.size.0).unwrap_or(i64::MAX);
-            let suffix = if index == 0 { String::new() } else { format!("_{index}") };
-            let mut backing = VirtualDiskFlatVer2BackingInfo {
-                disk_mode: "persistent".to_owned(),
-                thin_provisioned: Some(true),
-                ..VirtualDiskFlatVer2BackingInfo::default()
-            };
-            backing.file_name = self.file(&format!("{}{suffix}.vmdk", self.place.directory));
-            let mut base = self.device(place);
-            base.backing = Some(backing.into());
-            let disk = VirtualDisk {
-                base,
-                capacity_in_kb: bytes / 1024,
-                capacity_in_bytes: Some(bytes),
-                ..VirtualDisk::default()
-            };
-            devices.push(disk.into());
-        }
-        for (place, iso) in layout.cdroms.iter().zip(&self.vm.isos) {
-            let mut backing = VirtualCdromIsoBackingInfo::default();
-            backing.file_name.clone_from(iso);
-            let mut base = self.device(place);
-            base.backing = Some(backing.into());
-            base.connectable = Some(VirtualDeviceConnectInfo {
-                start_connected: true,
-                allow_guest_control: true,
-                ..VirtualDeviceConnectInfo::default()
-            });
-            devices.push(VirtualCdrom { base }.into());
-        }
-        devices.extend(self.card());
-        devices
-    }
-
-    fn device(&self, place: &Place) -> VirtualDevice {
-        let controller = self.place.layout.controllers.get(place.controller).map(|controller| controller.key);
-        VirtualDevice {
-            key: place.key,
-            device_info: Some(description(&place.label)),
-            controller_key: controller,
-            unit_number: Some(place.unit),
-            ..VirtualDevice::default()
-        }
-    }
-
-    fn card(&self) -> Option<AnyVirtualDevice> {
-        let network = self.place.network?;
-        let mut backing = VirtualEthernetCardNetworkBackingInfo {
-            network: Some(self.call.model().moref(network)),
-            ..VirtualEthernetCardNetworkBackingInfo::default()
-        };
-        backing.device_name.clone_from(&self.call.model().node(network).name);
-        let device = VirtualDevice {
-            key: CARD_KEY,
-            controller_key: Some(PCI_KEY),
-            device_info: Some(description("Network adapter 1")),
-            backing: Some(backing.into()),
-            ..VirtualDevice::default()
-        };
-        let base = VirtualEthernetCard {
-            base: device,
-            address_type: Some("assigned".to_owned()),
-            mac_address: Some(identity::mac_address(self.vm)),
-            ..VirtualEthernetCard::default()
-        };
-        let card = VirtualVmxnet3 { base: VirtualVmxnet { base }, ..VirtualVmxnet3::default() };
-        Some(card.into())
     }
 
     fn runtime(&self) -> VirtualMachineRuntimeInfo {
@@ -207,7 +118,7 @@ impl Machine<'_> {
             config: VirtualMachineConfigSummary {
                 name: self.vm.name().to_owned(),
                 template: self.vm.template,
-                vm_path_name: self.file(&format!("{}.vmx", self.place.directory)),
+                vm_path_name: self.vmx(),
                 memory_size_mb: readable.then_some(self.vm.memory_mib),
                 num_cpu: readable.then_some(self.vm.cpus),
                 uuid: set(identity::bios_uuid(self.vm).to_string()),
@@ -218,6 +129,7 @@ impl Machine<'_> {
                 num_virtual_disks: readable.then(|| i32::try_from(self.vm.disks.len()).unwrap_or(i32::MAX)),
                 ..VirtualMachineConfigSummary::default()
             },
+            guest: Some(self.guest_summary()),
             storage: readable.then(|| VirtualMachineStorageSummary {
                 committed: self.committed(),
                 timestamp: civil_of(EPOCH),
@@ -228,56 +140,31 @@ impl Machine<'_> {
         }
     }
 
-    fn committed(&self) -> i64 {
-        let populated = |index| {
-            let disk = self.call.world.exports.disk(&self.vm.path, index)?;
-            disk.populated_bytes().ok()
-        };
-        let bytes: u64 = (0..self.vm.disks.len()).filter_map(populated).sum();
-        i64::try_from(bytes).unwrap_or(i64::MAX)
-    }
-
-    fn layout(&self) -> Option<VirtualMachineFileLayoutEx> {
-        if !self.is_readable() {
-            return None;
-        }
-        let file = |key: i32, name: String, kind: &str, size: u64| VirtualMachineFileLayoutExFileInfo {
-            key,
-            name: self.file(&name),
-            type_: kind.to_owned(),
-            size: i64::try_from(size).unwrap_or(i64::MAX),
-            ..VirtualMachineFileLayoutExFileInfo::default()
-        };
-        let directory = &self.place.directory;
-        Some(VirtualMachineFileLayoutEx {
-            file: vec![
-                file(0, format!("{directory}.vmx"), "config", 3000),
-                file(1, format!("{directory}.nvram"), "nvram", self.vm.nvram_bytes),
-            ],
-            timestamp: civil_of(EPOCH),
-            ..VirtualMachineFileLayoutEx::default()
+    /// No guest runs in a simulator, so none has its Tools running.
+    fn guest(&self) -> Option<GuestInfo> {
+        self.is_readable().then(|| GuestInfo {
+            tools_status: Some(VirtualMachineToolsStatus::ToolsNotInstalled),
+            tools_version_status2: Some("guestToolsNotInstalled".to_owned()),
+            tools_running_status: Some("guestToolsNotRunning".to_owned()),
+            guest_state: "notRunning".to_owned(),
+            ..GuestInfo::default()
         })
     }
-}
 
-fn description(label: &str) -> vsphere::wire::generated::AnyDescription {
-    Description { label: label.to_owned(), summary: label.to_owned() }.into()
-}
-
-fn controller(from: &Controller) -> AnyVirtualDevice {
-    let device =
-        VirtualDevice { key: from.key, device_info: Some(description(&from.label)), ..VirtualDevice::default() };
-    let base = VirtualController { base: device, bus_number: from.bus, ..VirtualController::default() };
-    let scsi = |base| VirtualSCSIController { base, ..VirtualSCSIController::default() };
-    match from.kind {
-        ControllerKind::ParaVirtual => ParaVirtualSCSIController { base: scsi(base) }.into(),
-        ControllerKind::LsiLogic => VirtualLsiLogicController { base: scsi(base) }.into(),
-        ControllerKind::LsiLogicSas => VirtualLsiLogicSASController { base: scsi(base) }.into(),
-        ControllerKind::BusLogic => VirtualBusLogicController { base: scsi(base) }.into(),
-        ControllerKind::Nvme => VirtualNVMEController { base, ..VirtualNVMEController::default() }.into(),
-        ControllerKind::Ahci => {
-            VirtualAHCIController { base: vsphere::wire::generated::VirtualSATAController { base } }.into()
+    /// Also an orphaned VM has one; clients read its fields without a look whether it is there.
+    fn guest_summary(&self) -> VirtualMachineGuestSummary {
+        VirtualMachineGuestSummary {
+            guest_id: self.is_readable().then(|| self.vm.guest_id.clone()),
+            guest_full_name: self.is_readable().then(|| self.guest_name()),
+            tools_status: Some(VirtualMachineToolsStatus::ToolsNotInstalled),
+            tools_version_status2: Some("guestToolsNotInstalled".to_owned()),
+            tools_running_status: Some("guestToolsNotRunning".to_owned()),
+            ..VirtualMachineGuestSummary::default()
         }
-        ControllerKind::Ide => VirtualIDEController { base }.into(),
+    }
+
+    fn committed(&self) -> i64 {
+        let bytes: u64 = (0..self.vm.disks.len()).map(|index| self.allocated(index)).sum();
+        i64::try_from(bytes).unwrap_or(i64::MAX)
     }
 }

@@ -1,15 +1,23 @@
 //! Properties of everything but virtual machines.
 
-use vsphere::wire::generated::{DatastoreSummary, HostListSummary, NetworkSummary};
+use vsphere::wire::generated::{
+    DatastoreSummary, HostHardwareSummary, HostListSummary, HostRuntimeInfo, HostSystemConnectionState,
+    HostSystemPowerState, NetworkSummary,
+};
 use vsphere::wire::{Any, MoRef};
 
 use super::super::call::{Call, HEALTH};
+use super::super::clock::civil_of;
 use super::super::model::{Datacenter, Kind, NodeId};
-use super::super::state::State;
+use super::super::state::{EPOCH, State};
 use super::{machine, morefs, one};
 
 /// Size that every datastore claims; the disks of a simulator need none of it.
 const DATASTORE_BYTES: i64 = 64 << 40;
+
+/// What every host claims to have.
+const HOST_MEMORY_BYTES: i64 = 256 << 30;
+const HOST_CORES: i16 = 16;
 
 /// Returns a property that only this kind of object has.
 pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, name: &str) -> Option<Any> {
@@ -76,13 +84,40 @@ fn host(call: &Call<'_>, id: NodeId, name: &str) -> Option<Any> {
         "vm" => morefs(call, &model.vms_where(|place| place.host == id)),
         "datastore" => morefs(call, &all_of(call, id, |parts| &parts.datastores)),
         "network" => morefs(call, &all_of(call, id, |parts| &parts.networks)),
+        "runtime" => one(call, &host_runtime()),
         "summary" => {
             let mut summary = HostListSummary { host: Some(model.moref(id)), ..HostListSummary::default() };
             summary.config.name.clone_from(&model.node(id).name);
+            summary.hardware = Some(host_hardware());
+            summary.runtime = Some(host_runtime());
             summary.overall_status = HEALTH;
             one(call, &summary)
         }
         _ => None,
+    }
+}
+
+/// Returns the machine that every host claims to be.
+fn host_hardware() -> HostHardwareSummary {
+    HostHardwareSummary {
+        vendor: "hyper2kvm".to_owned(),
+        model: "simulated host".to_owned(),
+        memory_size: HOST_MEMORY_BYTES,
+        cpu_model: "simulated CPU".to_owned(),
+        cpu_mhz: 2000,
+        num_cpu_pkgs: 1,
+        num_cpu_cores: HOST_CORES,
+        num_cpu_threads: HOST_CORES,
+        ..HostHardwareSummary::default()
+    }
+}
+
+fn host_runtime() -> HostRuntimeInfo {
+    HostRuntimeInfo {
+        connection_state: HostSystemConnectionState::Connected,
+        power_state: HostSystemPowerState::PoweredOn,
+        boot_time: Some(civil_of(EPOCH)),
+        ..HostRuntimeInfo::default()
     }
 }
 
