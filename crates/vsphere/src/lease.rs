@@ -276,6 +276,11 @@ async fn abort(session: &Session, moref: &MoRef, reason: &str) {
             Ok(()) => return,
             // Whatever ended it, it is not there any more.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::State) => return,
+            // Nobody lets us in any more, and accounts lock: the lease ends with its timeout.
+            Err(error) if error.kind() == ErrorKind::Login => {
+                warn!(%moref, error = %error, "the export lease is left to its timeout");
+                return;
+            }
             Err(error) => warn!(%moref, attempt, error = %error, "abort the export lease"),
         }
         tokio::time::sleep(RENEW_RETRY).await;
@@ -336,7 +341,8 @@ impl Keeper {
                 }
                 Err(error) => {
                     // A lost session was renewed by now; whether the lease outlived it says the next call.
-                    if error.kind() == ErrorKind::NotFound || renewed.elapsed() >= self.timeout {
+                    let hopeless = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Login);
+                    if hopeless || renewed.elapsed() >= self.timeout {
                         let reason = error.fault().map_or_else(|| error.to_string(), ToString::to_string);
                         lost.send_replace(Some(reason));
                         return;

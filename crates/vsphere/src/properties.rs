@@ -42,10 +42,7 @@ impl Object {
     /// [`ErrorKind::Protocol`] when it has another type, or what the server says where it refused to
     /// show the property.
     pub fn get<T: Value>(&self, path: &str) -> Result<Option<T>> {
-        if let Some(refused) = self.missing.iter().find(|missing| missing.path == path) {
-            let context = format!("read {path} of {}: {}", self.moref, refused.fault.fault.type_name());
-            return Err(Error::new(fault_kind(Some(&refused.fault.fault)), context));
-        }
+        self.check_shown(path)?;
         let value = self.values.get(path).map(|any| any.get(&mut Decode::default()));
         value.transpose().map_err(|error| self.wrong_type(path, error))
     }
@@ -55,6 +52,7 @@ impl Object {
     /// # Errors
     /// As [`Object::get`].
     pub fn list<T: Value>(&self, path: &str) -> Result<Vec<T>> {
+        self.check_shown(path)?;
         let Some(any) = self.values.get(path) else { return Ok(Vec::new()) };
         any.get_list(&mut Decode::default()).map_err(|error| self.wrong_type(path, error))
     }
@@ -67,6 +65,13 @@ impl Object {
         let unset =
             || Error::new(ErrorKind::Protocol, format!("read {path} of {}: the server left it out", self.moref));
         self.get(path)?.ok_or_else(unset)
+    }
+
+    /// Refuses a property that the server did not show.
+    fn check_shown(&self, path: &str) -> Result<()> {
+        let Some(refused) = self.missing.iter().find(|missing| missing.path == path) else { return Ok(()) };
+        let context = format!("read {path} of {}: {}", self.moref, refused.fault.fault.type_name());
+        Err(Error::new(fault_kind(Some(&refused.fault.fault)), context))
     }
 
     fn wrong_type(&self, path: &str, error: DecodeError) -> Error {

@@ -31,6 +31,9 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5 * 60);
 /// were reported to take minutes.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
+/// Longest wait for the answer to a logout: whoever stops does not wait for a dead server.
+const LOGOUT_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// How often a call that only reads is tried when the connection breaks, and the first wait between.
 const READ_TRIES: u32 = 3;
 const RETRY_DELAY: Duration = Duration::from_millis(250);
@@ -49,7 +52,8 @@ struct Inner {
     content: ServiceContent,
     /// Counts logins; callers that saw an older number find that somebody else has renewed.
     generation: AtomicU64,
-    renewal: Mutex<()>,
+    /// Held while renewing; true once a renewal was refused, after which nobody tries again.
+    renewal: Mutex<bool>,
     calls: AtomicU64,
     keeper: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
@@ -71,7 +75,7 @@ impl Session {
             version,
             content,
             generation: AtomicU64::new(0),
-            renewal: Mutex::new(()),
+            renewal: Mutex::new(false),
             calls,
             keeper: std::sync::Mutex::new(None),
         };
@@ -160,7 +164,7 @@ impl Session {
     pub async fn logout(self) -> Result<()> {
         self.stop_keeper();
         let this = self.session_manager()?;
-        self.send(&Logout { this }, CALL_TIMEOUT).await
+        self.send(&Logout { this }, LOGOUT_TIMEOUT).await
     }
 
     async fn send<M: Method>(&self, call: &M, timeout: Duration) -> Result<M::Reply> {
@@ -184,10 +188,16 @@ impl Session {
 
     /// Logs in again unless somebody else has done so since `seen`.
     async fn renew(&self, seen: u64) -> Result<()> {
-        let _guard = self.inner.renewal.lock().await;
+        let mut refused = self.inner.renewal.lock().await;
+        if *refused {
+            let context = format!("log in to {} again: it was refused before", self.inner.config.url);
+            return Err(Error::new(ErrorKind::Login, context));
+        }
         if self.inner.generation.load(Ordering::Acquire) == seen {
             info!(server = %self.inner.config.url, "the session is gone, logging in again");
-            self.authenticate().await?;
+            let result = self.authenticate().await;
+            *refused = result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Login);
+            return result;
         }
         Ok(())
     }
@@ -250,7 +260,10 @@ async fn send<M: Method>(
 ) -> Result<M::Reply> {
     let operation = format!("{}-{number:04}", http.operation_prefix());
     let xml = request_xml(call, &operation, version);
-    let text = http.post(&xml, version, timeout).await.map_err(|error| error.context(format!("call {}", M::NAME)))?;
+    let text = http
+        .post(&xml, version, timeout, M::NAME == Login::NAME)
+        .await
+        .map_err(|error| error.context(format!("call {}", M::NAME)))?;
     let mut decode = Decode::default();
     let reply = parse_response::<M>(&text, &mut decode)
         .map_err(|error| Error::from_response(format!("call {} (operation {operation})", M::NAME), error));

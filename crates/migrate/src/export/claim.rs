@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -45,6 +45,9 @@ struct Record {
     identity: Identity,
     /// Final names that the export may write.
     files: BTreeSet<String>,
+    /// True once files were about to get their final names.
+    #[serde(default)]
+    publishing: bool,
 }
 
 /// A held claim on the names that start with a base name.
@@ -55,6 +58,10 @@ pub(super) struct Claim {
     path: PathBuf,
     base: String,
     record: Record,
+    /// What an earlier, unfinished export of this VM had listed: its partial files are ours.
+    earlier: BTreeSet<String>,
+    /// True when that export had begun to publish: then files under these final names are ours too.
+    published: bool,
 }
 
 /// What stands in the way of a base name.
@@ -78,6 +85,8 @@ impl Claim {
                 continue;
             }
             if let Some(claim) = Self::open(directory, &base, identity)? {
+                // Another export may have finished between the first look and the lock.
+                finished(directory, &base, identity)?;
                 return Ok(claim);
             }
         }
@@ -107,7 +116,7 @@ impl Claim {
         let mut text = String::new();
         (&mut file).take(CLAIM_BYTES_MAX).read_to_string(&mut text).map_err(|error| target_error(&doing, error))?;
         let record = if text.trim().is_empty() {
-            Record { version: VERSION, identity: identity.clone(), files: BTreeSet::new() }
+            Record { version: VERSION, identity: identity.clone(), files: BTreeSet::new(), publishing: false }
         } else {
             match serde_json::from_str::<Record>(&text) {
                 Ok(record) if record.version == VERSION && record.identity == *identity => record,
@@ -118,13 +127,16 @@ impl Claim {
                 }
             }
         };
-        if !locked {
+        // A claim that was released between opening and locking is a file without a name.
+        let named = fs::symlink_metadata(&path).is_ok_and(|at| file.metadata().is_ok_and(|own| own.ino() == at.ino()));
+        if !locked || !named {
             let context = format!("{doing}: an export to this name is running");
             return Err(
                 Error::new(ErrorKind::Target, context).with_hint("wait for it, or export into another directory")
             );
         }
-        let mut claim = Self { file, path, base: base.to_owned(), record };
+        let (earlier, published) = (record.files.clone(), record.publishing);
+        let mut claim = Self { file, path, base: base.to_owned(), record, earlier, published };
         claim.save()?;
         Ok(Some(claim))
     }
@@ -134,9 +146,16 @@ impl Claim {
         &self.base
     }
 
-    /// Returns true when an earlier, unfinished export of this VM listed `name`.
+    /// Returns true when an earlier, unfinished export of this VM may have written `name` under its final
+    /// name. What this export lists is never owned: it was free, so whatever stands there is a stranger's.
     pub(super) fn owns(&self, name: &str) -> bool {
-        self.record.files.contains(name)
+        self.published && self.earlier.contains(name)
+    }
+
+    /// Notes, durably, that files are about to get their final names.
+    pub(super) fn begin_publishing(&mut self) -> Result<()> {
+        self.record.publishing = true;
+        self.save()
     }
 
     /// Lists `names`, durably, after checking that each is free or was listed before.
@@ -144,10 +163,14 @@ impl Claim {
     /// # Errors
     /// [`ErrorKind::Target`] naming the file that is in the way.
     pub(super) fn list(&mut self, directory: &Path, names: &[String]) -> Result<()> {
-        for name in names.iter().filter(|name| !self.owns(name)) {
-            let paths = [directory.join(name), part(directory, name)];
-            if let Some(path) = paths.iter().find(|path| fs::symlink_metadata(path).is_ok()) {
-                return Err(in_the_way(path));
+        for name in names {
+            let is_there = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
+            let unowned = [
+                (!self.owns(name)).then(|| directory.join(name)),
+                (!self.earlier.contains(name)).then(|| part(directory, name)),
+            ];
+            if let Some(path) = unowned.into_iter().flatten().find(is_there) {
+                return Err(in_the_way(&path));
             }
         }
         self.record.files.extend(names.iter().cloned());
@@ -271,6 +294,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut claim = Claim::take(folder.path(), "web", &identity("a")).unwrap();
         claim.list(folder.path(), &names(&["web-disk-0.vmdk"])).unwrap();
+        assert!(!claim.owns("web-disk-0.vmdk"), "what stands there from now on is a stranger's");
+        claim.begin_publishing().unwrap();
         fs::write(folder.path().join("web-disk-0.vmdk"), "ours, renamed before a crash").unwrap();
         fs::write(folder.path().join("web-disk-1.vmdk"), "a stranger's").unwrap();
         drop(claim);

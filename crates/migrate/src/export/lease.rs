@@ -92,6 +92,7 @@ async fn prove(
     cancel: &CancellationToken,
 ) -> Result<Proven> {
     let items = items(lease.files(), plan, package.base(), reporter);
+    check_disks(&items, plan)?;
     package.list(&items.iter().map(|item| item.name.clone()).collect::<Vec<_>>())?;
     reporter.files(items.iter().map(|item| Arc::clone(&item.meter)).collect());
     let with_sha1 = !lease.want_sha256().await?;
@@ -122,27 +123,41 @@ async fn prove(
     Ok(Proven { files, descriptor, received_bytes, copy_ms })
 }
 
+/// Refuses a lease that does not offer every disk of the VM: what it leaves out would be an empty disk
+/// in the descriptor, and nothing later would notice.
+fn check_disks(items: &[Item], plan: &Plan) -> Result<()> {
+    let offered = items.iter().filter(|item| item.source.disk).count();
+    let wanted = plan.disks_in_order.len();
+    if offered == wanted {
+        return Ok(());
+    }
+    let context = format!("export {}: the lease offers {offered} disks, the VM has {wanted}", plan.vm.path);
+    Err(Error::new(ErrorKind::Verification, context))
+}
+
 /// Picks the files to export and names them. Images in drives are not part of the machine.
 fn items(files: &[LeaseFile], plan: &Plan, base: &str, reporter: &Reporter) -> Vec<Item> {
     let mut taken = BTreeSet::new();
     let mut disks = 0;
     let mut items = Vec::new();
     for file in files {
-        if !file.disk && !is_nvram(file) {
+        // The server may leave out that a file is a disk; its key says so too.
+        let file = LeaseFile { disk: file.disk || plan.is_disk(&file.key), ..file.clone() };
+        if !file.disk && !is_nvram(&file) {
             reporter.warning(&format!("{} is an image in a drive and is left out", file_name(&file.target_id)));
             continue;
         }
         let fallback = if file.disk { format!("disk-{disks}.vmdk") } else { "nvram.nvram".to_owned() };
         let wanted = if file.target_id.is_empty() { fallback } else { file_name(&file.target_id) };
-        let mut name = format!("{base}-{wanted}");
         // Target ids are the server's; nothing promises that they differ.
-        while !taken.insert(name.clone()) {
-            name = format!("{base}-{}-{wanted}", taken.len());
-        }
+        let numbered = (2..).map(|number: u32| format!("{base}-{number}-{wanted}"));
+        let mut candidates = std::iter::once(format!("{base}-{wanted}")).chain(numbered);
+        let name = candidates.find(|name| !taken.contains(name)).unwrap_or_default();
+        taken.insert(name.clone());
         let total = if file.disk { plan.capacity(&file.key, disks) } else { file.size_bytes };
         let meter = Arc::new(FileMeter::new(name.clone(), file.disk, total.unwrap_or(0)));
-        items.push(Item { source: file.clone(), name, meter });
         disks += usize::from(file.disk);
+        items.push(Item { source: file, name, meter });
     }
     items
 }

@@ -1,7 +1,7 @@
 //! How far an export is: counters that the copying threads move, and the picture made of them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -71,7 +71,7 @@ impl Reporter {
     pub(super) fn new(observer: Arc<dyn Observer>) -> Self {
         let shared = Shared { phase: Phase::Connecting, vm_path: None, files: Vec::new() };
         let reporter = Self { observer, shared: Arc::new(Mutex::new(shared)) };
-        reporter.tell();
+        reporter.change(|_| {});
         reporter
     }
 
@@ -93,7 +93,7 @@ impl Reporter {
 
     /// Returns the share of guest bytes that have arrived, 0 to 100.
     pub(super) fn percent(&self) -> i32 {
-        let files = self.progress().files;
+        let files = self.lock().progress().files;
         let total: u64 = files.iter().map(|file| file.total_bytes).sum();
         let covered: u64 = files.iter().map(|file| file.covered_bytes.min(file.total_bytes)).sum();
         let percent = u128::from(covered) * 100 / u128::from(total.max(1));
@@ -107,9 +107,11 @@ impl Reporter {
             let mut last = None;
             loop {
                 tokio::time::sleep(TICK).await;
-                let progress = reporter.progress();
+                each(reporter.percent());
+                // Told under the lock: an old picture must not come after a newer one.
+                let shared = reporter.lock();
+                let progress = shared.progress();
                 if last.as_ref() != Some(&progress) {
-                    each(reporter.percent());
                     reporter.observer.progress(&progress);
                     last = Some(progress);
                 }
@@ -118,20 +120,22 @@ impl Reporter {
     }
 
     fn change(&self, change: impl FnOnce(&mut Shared)) {
-        change(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner));
-        self.tell();
+        let mut shared = self.lock();
+        change(&mut shared);
+        self.observer.progress(&shared.progress());
     }
 
-    fn tell(&self) {
-        self.observer.progress(&self.progress());
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl Shared {
     fn progress(&self) -> Progress {
-        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         Progress {
-            phase: shared.phase,
-            vm_path: shared.vm_path.clone(),
-            files: shared.files.iter().map(|file| file.progress()).collect(),
+            phase: self.phase,
+            vm_path: self.vm_path.clone(),
+            files: self.files.iter().map(|file| file.progress()).collect(),
         }
     }
 }

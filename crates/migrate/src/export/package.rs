@@ -88,7 +88,7 @@ impl Package {
     /// # Errors
     /// [`ErrorKind::Target`]. Files that have their final names by then are right; the descriptor,
     /// without which they are no package, comes last.
-    pub(super) fn finish(self, data: Vec<FileReport>, descriptor: &str) -> Result<Vec<FileReport>> {
+    pub(super) fn finish(mut self, data: Vec<FileReport>, descriptor: &str) -> Result<Vec<FileReport>> {
         let descriptor = self.write(&self.descriptor_name(), descriptor.as_bytes())?;
         let mut manifest = Manifest::default();
         for file in std::iter::once(&descriptor).chain(&data) {
@@ -97,6 +97,7 @@ impl Package {
             })?;
         }
         let manifest = self.write(&self.manifest_name(), manifest.to_string().as_bytes())?;
+        self.claim.begin_publishing()?;
         let mode = FILE_MODE & !umask();
         for file in data.iter().chain([&manifest]) {
             self.publish(&file.name, mode)?;
@@ -146,8 +147,12 @@ impl Package {
             Ok(()) => Ok(()),
             // Left by an export of this VM that was cut off while renaming.
             Err(rustix::io::Errno::EXIST) if self.claim.owns(name) => fs::rename(&from, &to).map_err(failed),
-            // Some network file systems cannot promise not to replace.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::rename(&from, &to).map_err(failed),
+            // Some network file systems cannot promise not to replace; there a look before has to do.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS)
+                if self.claim.owns(name) || fs::symlink_metadata(&to).is_err() =>
+            {
+                fs::rename(&from, &to).map_err(failed)
+            }
             Err(error) => Err(failed(error.into())),
         }
     }
@@ -211,7 +216,8 @@ mod tests {
     #[test]
     fn a_file_that_appeared_meanwhile_is_not_replaced_and_no_descriptor_appears() {
         let folder = tempfile::tempdir().unwrap();
-        let package = package(folder.path());
+        let mut package = package(folder.path());
+        package.list(&["web-disk-0.vmdk".into()]).unwrap();
         fs::write(package.part("web-disk-0.vmdk"), "disk").unwrap();
         fs::write(folder.path().join("web-disk-0.vmdk"), "a stranger's").unwrap();
         assert_eq!(package.finish(vec![disk()], "<Envelope/>").unwrap_err().kind(), ErrorKind::Target);

@@ -7,12 +7,16 @@ use std::collections::BTreeMap;
 use vsphere::Session;
 use vsphere::inventory::Vm;
 use vsphere::properties::{self, Object};
+use vsphere::wire::ApiVersion;
 use vsphere::wire::generated::{
     AnyVirtualDevice, AnyVirtualDeviceBackingInfo, CryptoKeyId, VirtualController, VirtualDevice, VirtualDisk,
 };
 
 use super::claim::Identity;
 use crate::{Error, ErrorKind, Result};
+
+/// API version that brought encrypted VMs.
+const ENCRYPTION_SINCE: &str = "6.5";
 
 /// A VM that can be exported.
 #[derive(Debug)]
@@ -32,7 +36,11 @@ pub(super) struct Plan {
 /// [`ErrorKind::State`] for a VM that cannot be exported as it is, with what to do about it.
 pub(super) async fn plan(session: &Session, vm: Vm) -> Result<Plan> {
     check_state(&vm)?;
-    let paths = ["config.hardware.device", "config.instanceUuid", "config.keyId"];
+    let mut paths = vec!["config.hardware.device", "config.instanceUuid"];
+    // Older servers cannot encrypt VMs, and refuse the question.
+    if ApiVersion::parse(ENCRYPTION_SINCE).is_some_and(|since| session.version() >= since) {
+        paths.push("config.keyId");
+    }
     let object = properties::read(session, &vm.moref, &paths).await;
     let object =
         object.map_err(|error| Error::from(error.context(format!("read the configuration of {}", vm.path))))?;
@@ -57,11 +65,20 @@ pub(super) async fn plan(session: &Session, vm: Vm) -> Result<Plan> {
 }
 
 impl Plan {
+    /// Returns whether a key of a lease is the place of one of the VM's disks.
+    pub(super) fn is_disk(&self, key: &str) -> bool {
+        self.disks.contains_key(place_of(key))
+    }
+
     /// Returns the capacity of the disk that a lease calls `key`, the `index`-th of its disks.
     pub(super) fn capacity(&self, key: &str, index: usize) -> Option<u64> {
-        let place = key.rsplit('/').next().unwrap_or(key);
-        self.disks.get(place).or_else(|| self.disks_in_order.get(index)).copied()
+        self.disks.get(place_of(key)).or_else(|| self.disks_in_order.get(index)).copied()
     }
+}
+
+/// Returns what stands behind the VM's id in a key of a lease.
+fn place_of(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or(key)
 }
 
 fn check_state(vm: &Vm) -> Result<()> {

@@ -52,7 +52,9 @@ impl Http {
     }
 
     /// Posts an envelope and returns the reply's text, a result (200) or a fault (500).
-    pub(super) async fn post(&self, xml: &str, version: ApiVersion, timeout: Duration) -> Result<String> {
+    ///
+    /// Only a login brings the cookie: a late reply to another call may carry one that is no session's.
+    pub(super) async fn post(&self, xml: &str, version: ApiVersion, timeout: Duration, login: bool) -> Result<String> {
         let mut request = self
             .client
             .post(self.url.join(&self.url.path))
@@ -65,7 +67,9 @@ impl Http {
             request = request.header(COOKIE, cookie);
         }
         let response = request.send().await.map_err(|error| self.transport(error))?;
-        self.keep_cookie(response.headers());
+        if login {
+            self.keep_cookie(response.headers());
+        }
         match response.status() {
             StatusCode::OK | StatusCode::INTERNAL_SERVER_ERROR => self.text(response).await,
             StatusCode::UNAUTHORIZED => Err(Error::new(ErrorKind::SessionLost, format!("{} answered 401", self.url))),
