@@ -5,8 +5,8 @@
 //! runs, says which VM it is and which files it may write. It goes when the package is whole. What a
 //! finished package is says its descriptor, which ends with a comment made by [`signature`].
 //!
-//! **Invariant:** a file under a final name is replaced only if the claim of the same VM lists it,
-//! and a name is listed only after it was seen to be free.
+//! **Invariant:** a file under a final name is replaced only if an earlier export of the same VM was
+//! cut off while it published it; its claim says so. A name is listed only after it was seen to be free.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};

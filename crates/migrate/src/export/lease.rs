@@ -308,3 +308,80 @@ async fn finish(plan: Plan, package: Package, proven: Proven) -> Result<Report> 
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use vsphere::wire::MoRef;
+    use vsphere::wire::generated::VirtualMachineConfigSummary;
+
+    use super::*;
+    use crate::export::claim::Identity;
+    use crate::export::{Observer, Progress};
+
+    struct Deaf;
+
+    impl Observer for Deaf {
+        fn progress(&self, _progress: &Progress) {}
+        fn warning(&self, _text: &str) {}
+    }
+
+    fn plan(disks: &[&str]) -> Plan {
+        let vm = vsphere::inventory::Vm {
+            moref: MoRef::new("VirtualMachine", "vm-1"),
+            path: "/DC0/vm/web01".into(),
+            name: "web01".into(),
+            power_state: "poweredOff".into(),
+            connection_state: "connected".into(),
+            config: VirtualMachineConfigSummary::default(),
+            committed_bytes: None,
+        };
+        Plan {
+            vm,
+            identity: Identity { vm: "a".into(), server: "s".into() },
+            disks: disks.iter().map(|place| ((*place).to_owned(), 512)).collect::<BTreeMap<_, _>>(),
+            disks_in_order: vec![512; disks.len()],
+        }
+    }
+
+    fn file(place: &str, disk: bool, target_id: &str) -> LeaseFile {
+        LeaseFile {
+            key: format!("/vm-1/{place}"),
+            url: String::new(),
+            thumbprint: None,
+            disk,
+            target_id: target_id.into(),
+            size_bytes: None,
+        }
+    }
+
+    fn picked(files: &[LeaseFile], plan: &Plan) -> Vec<Item> {
+        items(files, plan, "web01", &Reporter::new(Arc::new(Deaf)))
+    }
+
+    #[test]
+    fn a_disk_is_a_disk_also_when_the_lease_does_not_say_so() {
+        let plan = plan(&["VirtualNVMEController0:0"]);
+        let items = picked(&[file("VirtualNVMEController0:0", false, "disk-0.vmdk")], &plan);
+        assert!(items[0].source.disk && items[0].meter.disk);
+        assert!(check_disks(&items, &plan).is_ok());
+    }
+
+    #[test]
+    fn a_lease_that_leaves_a_disk_out_is_refused() {
+        let plan = plan(&["x0:0", "x0:1"]);
+        let items = picked(&[file("x0:0", true, "disk-0.vmdk"), file("nvram", false, "file-0.nvram")], &plan);
+        let error = check_disks(&items, &plan).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Verification);
+        assert!(error.to_string().contains("1 disks, the VM has 2"), "{error}");
+    }
+
+    #[test]
+    fn names_differ_whatever_the_server_calls_its_files() {
+        let files = ["2-d", "d", "d", "d", "../d"].map(|target| file("x", true, target));
+        let names: BTreeSet<_> = picked(&files, &plan(&[])).into_iter().map(|item| item.name).collect();
+        assert_eq!(names.len(), files.len());
+        assert!(names.iter().all(|name| name.starts_with("web01-") && !name.contains('/')), "{names:?}");
+    }
+}
