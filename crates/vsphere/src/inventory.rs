@@ -70,14 +70,12 @@ pub async fn list(session: &Session) -> Result<Vec<Vm>> {
 /// # Errors
 /// [`ErrorKind::NotFound`]; [`ErrorKind::Ambiguous`] naming every VM that fits.
 pub async fn find(session: &Session, wanted: &str) -> Result<Vm> {
-    if let Some(moref) = find_by_path(session, wanted).await? {
-        let vms = list(session).await?;
-        if let Some(vm) = vms.into_iter().find(|vm| vm.moref == moref) {
-            return Ok(vm);
-        }
-    }
+    let by_path = find_by_path(session, wanted).await?;
     let vms = list(session).await?;
-    choose(vms, wanted, session.url().authority().as_str())
+    match vms.iter().find(|vm| by_path.as_ref() == Some(&vm.moref)) {
+        Some(vm) => Ok(vm.clone()),
+        None => choose(vms, wanted, session.url().authority().as_str()),
+    }
 }
 
 async fn find_by_path(session: &Session, wanted: &str) -> Result<Option<MoRef>> {
