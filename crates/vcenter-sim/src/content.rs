@@ -12,12 +12,14 @@
 //! **Invariant:** both ways give the same bytes, and the same inventory gives the same bytes in
 //! every run. Deliberately absent: writing. Guests of a simulator change nothing.
 
+mod delta;
 mod file;
 mod grains;
 mod pool;
 mod random;
 mod seeded;
 
+pub use delta::Delta;
 pub use grains::{Grain, GrainReader, Step};
 
 use std::io;

@@ -44,6 +44,7 @@ pub(super) fn report(soap: &Soap, state: &State, paths: &[String]) -> Value {
             "views": state.views.len(),
             "collectors": state.collectors.len(),
             "tasks": state.tasks.running(),
+            "snapshots": state.vms.iter().map(|vm| vm.deltas.len()).sum::<usize>(),
         },
         "sessions": {
             "logins": state.sessions.logins,

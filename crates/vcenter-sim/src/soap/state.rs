@@ -17,6 +17,7 @@ use super::retrieve::Pages;
 use super::session::Sessions;
 use super::task::{Change, Tasks};
 use super::view::View;
+use crate::content::Delta;
 use crate::inventory::Inventory;
 
 /// All that changes.
@@ -56,6 +57,8 @@ pub(crate) struct VmState {
     /// Its latest tasks, oldest first.
     pub(crate) recent_tasks: Vec<String>,
     pub(crate) boot_time: Option<vsphere::wire::DateTime>,
+    /// Links above the disks that snapshots have made, oldest first; the last is written to.
+    pub(crate) deltas: Vec<Delta>,
 }
 
 /// How often a method was called.
@@ -100,7 +103,7 @@ impl State {
                 _ => VirtualMachinePowerState::PoweredOff,
             };
             let boot_time = (power == VirtualMachinePowerState::PoweredOn).then(|| civil_of(EPOCH));
-            VmState { power, leases: Vec::new(), task: None, recent_tasks: Vec::new(), boot_time }
+            VmState { power, leases: Vec::new(), task: None, recent_tasks: Vec::new(), boot_time, deltas: Vec::new() }
         });
         Self {
             started: now,

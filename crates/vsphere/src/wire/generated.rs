@@ -7,6 +7,11 @@ use super::macros::{choices, data, managed, methods, poly};
 use super::{Any, Binary, DateTime, MoRef, Secret};
 
 choices! {
+    ArrayUpdateOperation {
+        Add = "add",
+        Remove = "remove",
+        Edit = "edit",
+    }
     HostSystemConnectionState {
         Connected = "connected",
         NotResponding = "notResponding",
@@ -58,11 +63,37 @@ choices! {
         High = "high",
         Custom = "custom",
     }
+    TaskFilterSpecRecursionOption {
+        Itself = "self",
+        Children = "children",
+        All = "all",
+    }
+    TaskFilterSpecTimeOption {
+        QueuedTime = "queuedTime",
+        StartedTime = "startedTime",
+        CompletedTime = "completedTime",
+    }
     TaskInfoState {
         Queued = "queued",
         Running = "running",
         Success = "success",
         Error = "error",
+    }
+    VirtualAppVAppState {
+        Started = "started",
+        Stopped = "stopped",
+        Starting = "starting",
+        Stopping = "stopping",
+    }
+    VirtualDeviceConfigSpecFileOperation {
+        Create = "create",
+        Destroy = "destroy",
+        Replace = "replace",
+    }
+    VirtualDeviceConfigSpecOperation {
+        Add = "add",
+        Remove = "remove",
+        Edit = "edit",
     }
     VirtualMachineConnectionState {
         Connected = "connected",
@@ -120,15 +151,81 @@ data! {
         license_product_name "licenseProductName" "4.0" Option<String>,
         license_product_version "licenseProductVersion" "4.0" Option<String>,
     }
+    ApplicationQuiesceFault: SnapshotFault {
+    }
+    ArrayUpdateSpec {
+        operation "operation" "" ArrayUpdateOperation,
+        remove_key "removeKey" "" Option<Any>,
+    }
+    AuthorizationPrivilege {
+        priv_id "privId" "" String,
+        on_parent "onParent" "" bool,
+        name "name" "" String,
+        priv_group_name "privGroupName" "" String,
+    }
     CannotAccessFile: FileFault {
+    }
+    CannotAccessVmComponent: VmConfigFault {
+    }
+    CannotAccessVmDevice: CannotAccessVmComponent {
+        device "device" "" String,
+        backing "backing" "" String,
+        connected "connected" "" bool,
+    }
+    CannotAccessVmDisk: CannotAccessVmDevice {
+        fault "fault" "" LocalizedMethodFault,
     }
     ChoiceOption: OptionType {
         choice_info "choiceInfo" "" Vec<AnyElementDescription>,
         default_index "defaultIndex" "" Option<i32>,
     }
+    ClusterComputeResourceSummary: ComputeResourceSummary {
+        current_failover_level "currentFailoverLevel" "" i32,
+        admission_control_info "admissionControlInfo" "4.0" Option<AnyClusterDasAdmissionControlInfo>,
+        num_vmotions "numVmotions" "" i32,
+        target_balance "targetBalance" "4.0" Option<i32>,
+        current_balance "currentBalance" "4.0" Option<i32>,
+        drs_score "drsScore" "7.0.0.0" Option<i32>,
+        num_vms_per_drs_score_bucket "numVmsPerDrsScoreBucket" "7.0.0.0" Vec<i32>,
+        usage_summary "usageSummary" "6.0" Option<ClusterUsageSummary>,
+        current_evc_mode_key "currentEVCModeKey" "4.0" Option<String>,
+        current_evc_graphics_mode_key "currentEVCGraphicsModeKey" "7.0.1.0" Option<String>,
+        das_data "dasData" "5.0" Option<AnyClusterDasData>,
+        cluster_maintenance_mode_status "clusterMaintenanceModeStatus" "7.0.0.2" Option<String>,
+        vcs_health_status "vcsHealthStatus" "7.0.1.1" Option<String>,
+        vcs_slots "vcsSlots" "7.0.1.1" Vec<ClusterComputeResourceVcsSlots>,
+    }
+    ClusterComputeResourceVcsSlots {
+        system_id "systemId" "7.0.3.0" Option<String>,
+        host "host" "7.0.1.1" MoRef,
+        datastore "datastore" "7.0.3.0" Vec<MoRef>,
+        total_slots "totalSlots" "7.0.1.1" i32,
+    }
+    ClusterDasAdmissionControlInfo {
+    }
+    ClusterDasData {
+    }
     ClusterDasFdmHostState {
         state "state" "5.0" String,
         state_reporter "stateReporter" "5.0" Option<MoRef>,
+    }
+    ClusterUsageSummary {
+        total_cpu_capacity_mhz "totalCpuCapacityMhz" "6.0" i32,
+        total_mem_capacity_mb "totalMemCapacityMB" "6.0" i32,
+        cpu_reservation_mhz "cpuReservationMhz" "6.0" i32,
+        mem_reservation_mb "memReservationMB" "6.0" i32,
+        powered_off_cpu_reservation_mhz "poweredOffCpuReservationMhz" "6.0" Option<i32>,
+        powered_off_mem_reservation_mb "poweredOffMemReservationMB" "6.0" Option<i32>,
+        cpu_demand_mhz "cpuDemandMhz" "6.0" i32,
+        mem_demand_mb "memDemandMB" "6.0" i32,
+        stats_gen_number "statsGenNumber" "6.0" i64,
+        cpu_entitled_mhz "cpuEntitledMhz" "6.0" i32,
+        mem_entitled_mb "memEntitledMB" "6.0" i32,
+        powered_off_vm_count "poweredOffVmCount" "6.0" i32,
+        total_vm_count "totalVmCount" "6.0" i32,
+        tier0_mem_capacity_mb "tier0MemCapacityMB" "9.0.0.0" Option<i32>,
+        reserved_tier0_mem_mb "reservedTier0MemMB" "9.0.0.0" Option<i32>,
+        unreserved_tier0_mem_mb "unreservedTier0MemMB" "9.0.0.0" Option<i32>,
     }
     ComputeResourceSummary {
         total_cpu "totalCpu" "" i32,
@@ -150,6 +247,8 @@ data! {
     CryptoKeyId {
         key_id "keyId" "6.5" String,
         provider_id "providerId" "6.5" Option<KeyProviderId>,
+    }
+    CryptoSpec {
     }
     CustomFieldValue {
         key "key" "" i32,
@@ -176,6 +275,20 @@ data! {
         key "key" "" MoRef,
         mount_info "mountInfo" "" HostMountInfo,
     }
+    DatastoreInfo {
+        name "name" "" String,
+        url "url" "" String,
+        free_space "freeSpace" "" i64,
+        max_file_size "maxFileSize" "" i64,
+        max_virtual_disk_capacity "maxVirtualDiskCapacity" "5.5" Option<i64>,
+        max_memory_file_size "maxMemoryFileSize" "6.0" i64,
+        timestamp "timestamp" "4.0" Option<DateTime>,
+        container_id "containerId" "5.5" Option<String>,
+        alias_of "aliasOf" "6.7.1" Option<String>,
+        supported_v_disk_formats "supportedVDiskFormats" "9.0.0.0" Vec<String>,
+        logical_sector_size "logicalSectorSize" "9.0.0.0" Option<i32>,
+        physical_sector_size "physicalSectorSize" "9.0.0.0" Option<i32>,
+    }
     DatastoreSummary {
         datastore "datastore" "" Option<MoRef>,
         name "name" "" String,
@@ -191,6 +304,10 @@ data! {
     Description {
         label "label" "" String,
         summary "summary" "" String,
+    }
+    DisallowedOperationOnFailoverHost: RuntimeFault {
+        host "host" "4.0" MoRef,
+        hostname "hostname" "4.0" String,
     }
     DistributedVirtualSwitchPortConnection {
         switch_uuid "switchUuid" "4.0" String,
@@ -217,18 +334,50 @@ data! {
     ElementDescription: Description {
         key "key" "" String,
     }
+    EntityPrivilege {
+        entity "entity" "5.5" MoRef,
+        priv_availability "privAvailability" "5.5" Vec<PrivilegeAvailability>,
+    }
     FaultToleranceConfigInfo {
         role "role" "4.0" i32,
         instance_uuids "instanceUuids" "4.0" Vec<String>,
         config_paths "configPaths" "4.0" Vec<String>,
         orphaned "orphaned" "6.0" Option<bool>,
     }
+    FileAlreadyExists: FileFault {
+    }
     FileFault: VimFault {
         file "file" "" String,
+    }
+    FileInfo {
+        path "path" "" String,
+        friendly_name "friendlyName" "6.5" Option<String>,
+        file_size "fileSize" "" Option<i64>,
+        modification "modification" "" Option<DateTime>,
+        owner "owner" "4.0" Option<String>,
     }
     FileLocked: FileFault {
     }
     FileNotFound: FileFault {
+    }
+    FileQuery {
+    }
+    FileQueryFlags {
+        file_type "fileType" "" bool,
+        file_size "fileSize" "" bool,
+        modification "modification" "" bool,
+        file_owner "fileOwner" "4.0" bool,
+    }
+    FilesystemQuiesceFault: SnapshotFault {
+    }
+    FloppyImageFileInfo: FileInfo {
+    }
+    FolderFileInfo: FileInfo {
+    }
+    FolderFileQuery: FileQuery {
+    }
+    GenericVmConfigFault: VmConfigFault {
+        reason "reason" "" String,
     }
     GuestDiskInfo {
         disk_path "diskPath" "" Option<String>,
@@ -303,7 +452,177 @@ data! {
         system_health_info "systemHealthInfo" "" Option<HostSystemHealthInfo>,
         hardware_status_info "hardwareStatusInfo" "" Option<HostHardwareStatusInfo>,
     }
+    HostCapability {
+        recursive_resource_pools_supported "recursiveResourcePoolsSupported" "" bool,
+        cpu_memory_resource_configuration_supported "cpuMemoryResourceConfigurationSupported" "" bool,
+        reboot_supported "rebootSupported" "" bool,
+        shutdown_supported "shutdownSupported" "" bool,
+        vmotion_supported "vmotionSupported" "" bool,
+        standby_supported "standbySupported" "" bool,
+        ipmi_supported "ipmiSupported" "4.0" Option<bool>,
+        max_supported_v_ms "maxSupportedVMs" "" Option<i32>,
+        max_running_v_ms "maxRunningVMs" "" Option<i32>,
+        max_supported_vcpus "maxSupportedVcpus" "" Option<i32>,
+        max_registered_v_ms "maxRegisteredVMs" "5.1" Option<i32>,
+        datastore_principal_supported "datastorePrincipalSupported" "" bool,
+        san_supported "sanSupported" "" bool,
+        nfs_supported "nfsSupported" "" bool,
+        iscsi_supported "iscsiSupported" "" bool,
+        vlan_tagging_supported "vlanTaggingSupported" "" bool,
+        nic_teaming_supported "nicTeamingSupported" "" bool,
+        high_guest_mem_supported "highGuestMemSupported" "" bool,
+        maintenance_mode_supported "maintenanceModeSupported" "" bool,
+        suspended_relocate_supported "suspendedRelocateSupported" "" bool,
+        restricted_snapshot_relocate_supported "restrictedSnapshotRelocateSupported" "" bool,
+        per_vm_swap_files "perVmSwapFiles" "" bool,
+        local_swap_datastore_supported "localSwapDatastoreSupported" "" bool,
+        unshared_swap_v_motion_supported "unsharedSwapVMotionSupported" "" bool,
+        background_snapshots_supported "backgroundSnapshotsSupported" "" bool,
+        pre_assigned_pci_unit_numbers_supported "preAssignedPCIUnitNumbersSupported" "" bool,
+        screenshot_supported "screenshotSupported" "" bool,
+        scaled_screenshot_supported "scaledScreenshotSupported" "" bool,
+        storage_v_motion_supported "storageVMotionSupported" "4.0" bool,
+        vmotion_with_storage_v_motion_supported "vmotionWithStorageVMotionSupported" "4.0" bool,
+        vmotion_across_network_supported "vmotionAcrossNetworkSupported" "5.5" Option<bool>,
+        max_num_disks_sv_motion "maxNumDisksSVMotion" "6.0" Option<i32>,
+        max_virtual_disk_desc_version_supported "maxVirtualDiskDescVersionSupported" "8.0.1.0" Option<i32>,
+        hbr_nic_selection_supported "hbrNicSelectionSupported" "5.1" bool,
+        vr_nfc_nic_selection_supported "vrNfcNicSelectionSupported" "6.0" bool,
+        record_replay_supported "recordReplaySupported" "4.0" bool,
+        ft_supported "ftSupported" "4.0" bool,
+        replay_unsupported_reason "replayUnsupportedReason" "4.0" Option<String>,
+        replay_compatibility_issues "replayCompatibilityIssues" "4.1" Vec<String>,
+        smp_ft_supported "smpFtSupported" "6.0" bool,
+        ft_compatibility_issues "ftCompatibilityIssues" "4.1" Vec<String>,
+        smp_ft_compatibility_issues "smpFtCompatibilityIssues" "6.0" Vec<String>,
+        max_vcpus_per_ft_vm "maxVcpusPerFtVm" "6.0" Option<i32>,
+        login_by_ssl_thumbprint_supported "loginBySSLThumbprintSupported" "4.0" Option<bool>,
+        clone_from_snapshot_supported "cloneFromSnapshotSupported" "4.0" bool,
+        delta_disk_backings_supported "deltaDiskBackingsSupported" "4.0" bool,
+        per_vm_network_traffic_shaping_supported "perVMNetworkTrafficShapingSupported" "" bool,
+        tpm_supported "tpmSupported" "4.0" bool,
+        tpm_version "tpmVersion" "6.7" Option<String>,
+        txt_enabled "txtEnabled" "6.7" Option<bool>,
+        drtm_type "drtmType" "9.1.0.0" Option<String>,
+        supported_cpu_feature "supportedCpuFeature" "4.0" Vec<HostCpuIdInfo>,
+        virtual_exec_usage_supported "virtualExecUsageSupported" "4.0" bool,
+        storage_iorm_supported "storageIORMSupported" "4.1" bool,
+        vm_direct_path_gen2_supported "vmDirectPathGen2Supported" "4.1" Option<bool>,
+        vm_direct_path_gen2_unsupported_reason "vmDirectPathGen2UnsupportedReason" "4.1" Vec<String>,
+        vm_direct_path_gen2_unsupported_reason_extended "vmDirectPathGen2UnsupportedReasonExtended" "4.1" Option<String>,
+        supported_vmfs_major_version "supportedVmfsMajorVersion" "5.0" Vec<i32>,
+        v_storage_capable "vStorageCapable" "4.1" bool,
+        snapshot_relayout_supported "snapshotRelayoutSupported" "5.0" bool,
+        firewall_ip_rules_supported "firewallIpRulesSupported" "5.0" Option<bool>,
+        service_package_info_supported "servicePackageInfoSupported" "5.0" Option<bool>,
+        max_host_running_vms "maxHostRunningVms" "5.0" Option<i32>,
+        max_host_supported_vcpus "maxHostSupportedVcpus" "5.0" Option<i32>,
+        vmfs_datastore_mount_capable "vmfsDatastoreMountCapable" "5.0" bool,
+        eight_plus_host_vmfs_shared_access_supported "eightPlusHostVmfsSharedAccessSupported" "5.1" bool,
+        nested_hv_supported "nestedHVSupported" "5.1" bool,
+        v_pmc_supported "vPMCSupported" "5.1" bool,
+        inter_vm_communication_through_vmci_supported "interVMCommunicationThroughVMCISupported" "5.1" bool,
+        scheduled_hardware_upgrade_supported "scheduledHardwareUpgradeSupported" "5.1" Option<bool>,
+        feature_capabilities_supported "featureCapabilitiesSupported" "5.1" bool,
+        latency_sensitivity_supported "latencySensitivitySupported" "5.1" bool,
+        storage_policy_supported "storagePolicySupported" "5.5" Option<bool>,
+        accel3d_supported "accel3dSupported" "5.1" bool,
+        reliable_memory_aware "reliableMemoryAware" "5.5" Option<bool>,
+        multiple_network_stack_instance_supported "multipleNetworkStackInstanceSupported" "5.5" Option<bool>,
+        message_bus_proxy_supported "messageBusProxySupported" "6.0" Option<bool>,
+        vsan_supported "vsanSupported" "5.5" Option<bool>,
+        v_flash_supported "vFlashSupported" "5.5" Option<bool>,
+        host_access_manager_supported "hostAccessManagerSupported" "6.0" Option<bool>,
+        provisioning_nic_selection_supported "provisioningNicSelectionSupported" "6.0" bool,
+        nfs41_supported "nfs41Supported" "6.0" Option<bool>,
+        nfs41_krb5i_supported "nfs41Krb5iSupported" "6.5" Option<bool>,
+        turn_disk_locator_led_supported "turnDiskLocatorLedSupported" "6.0" Option<bool>,
+        virtual_volume_datastore_supported "virtualVolumeDatastoreSupported" "6.0" Option<bool>,
+        mark_as_ssd_supported "markAsSsdSupported" "6.0" Option<bool>,
+        mark_as_local_supported "markAsLocalSupported" "6.0" Option<bool>,
+        smart_card_authentication_supported "smartCardAuthenticationSupported" "6.0" Option<bool>,
+        p_mem_supported "pMemSupported" "6.7" Option<bool>,
+        p_mem_snapshot_supported "pMemSnapshotSupported" "6.7" Option<bool>,
+        crypto_supported "cryptoSupported" "6.5" Option<bool>,
+        one_k_volume_ap_is_supported "oneKVolumeAPIsSupported" "6.5" Option<bool>,
+        gateway_on_nic_supported "gatewayOnNicSupported" "6.5" Option<bool>,
+        upit_supported "upitSupported" "6.5" Option<bool>,
+        cpu_hw_mmu_supported "cpuHwMmuSupported" "6.5" Option<bool>,
+        encrypted_v_motion_supported "encryptedVMotionSupported" "6.5" Option<bool>,
+        encryption_change_on_add_remove_supported "encryptionChangeOnAddRemoveSupported" "6.5" Option<bool>,
+        encryption_hot_operation_supported "encryptionHotOperationSupported" "6.5" Option<bool>,
+        encryption_with_snapshots_supported "encryptionWithSnapshotsSupported" "6.5" Option<bool>,
+        encryption_fault_tolerance_supported "encryptionFaultToleranceSupported" "6.5" Option<bool>,
+        encryption_memory_save_supported "encryptionMemorySaveSupported" "6.5" Option<bool>,
+        encryption_rdm_supported "encryptionRDMSupported" "6.5" Option<bool>,
+        encryption_v_flash_supported "encryptionVFlashSupported" "6.5" Option<bool>,
+        encryption_cbrc_supported "encryptionCBRCSupported" "6.5" Option<bool>,
+        encryption_hbr_supported "encryptionHBRSupported" "6.5" Option<bool>,
+        ft_efi_supported "ftEfiSupported" "6.7" Option<bool>,
+        unmap_method_supported "unmapMethodSupported" "6.7" Option<String>,
+        max_mem_mb_per_ft_vm "maxMemMBPerFtVm" "6.7" Option<i32>,
+        virtual_mmu_usage_ignored "virtualMmuUsageIgnored" "6.7" Option<bool>,
+        virtual_exec_usage_ignored "virtualExecUsageIgnored" "6.7" Option<bool>,
+        vm_create_date_supported "vmCreateDateSupported" "6.7" Option<bool>,
+        vmfs3_eol_supported "vmfs3EOLSupported" "6.7" Option<bool>,
+        ft_vmcp_supported "ftVmcpSupported" "6.7" Option<bool>,
+        quick_boot_supported "quickBootSupported" "6.7.1" Option<bool>,
+        encrypted_ft_supported "encryptedFtSupported" "7.0.2.0" Option<bool>,
+        assignable_hardware_supported "assignableHardwareSupported" "7.0.0.0" Option<bool>,
+        suspend_to_memory_supported "suspendToMemorySupported" "7.0.2.0" Option<bool>,
+        use_feature_reqs_for_old_h_wv "useFeatureReqsForOldHWv" "6.8.7" Option<bool>,
+        mark_perennially_reserved_supported "markPerenniallyReservedSupported" "6.7.2" Option<bool>,
+        hpp_psp_supported "hppPspSupported" "7.0.0.0" Option<bool>,
+        device_rebind_without_reboot_supported "deviceRebindWithoutRebootSupported" "7.0.0.0" Option<bool>,
+        storage_policy_change_supported "storagePolicyChangeSupported" "7.0.0.0" Option<bool>,
+        precision_time_protocol_supported "precisionTimeProtocolSupported" "7.0.0.0" Option<bool>,
+        remote_device_v_motion_supported "remoteDeviceVMotionSupported" "7.0.0.0" Option<bool>,
+        max_supported_vm_memory "maxSupportedVmMemory" "7.0.0.0" Option<i32>,
+        ah_device_hints_supported "ahDeviceHintsSupported" "7.0.2.0" Option<bool>,
+        nvme_over_tcp_supported "nvmeOverTcpSupported" "7.0.3.0" Option<bool>,
+        nvme_storage_fabric_services_supported "nvmeStorageFabricServicesSupported" "7.0.3.0" Option<bool>,
+        assign_hw_pci_config_supported "assignHwPciConfigSupported" "7.0.2.0" Option<bool>,
+        time_config_supported "timeConfigSupported" "7.0.3.0" Option<bool>,
+        nvme_batch_operations_supported "nvmeBatchOperationsSupported" "7.0.3.0" Option<bool>,
+        p_mem_failover_supported "pMemFailoverSupported" "7.0.2.0" Option<bool>,
+        host_config_encryption_supported "hostConfigEncryptionSupported" "7.0.2.0" Option<bool>,
+        max_supported_simultaneous_threads "maxSupportedSimultaneousThreads" "8.0.0.1" Option<i32>,
+        ptp_config_supported "ptpConfigSupported" "7.0.3.0" Option<bool>,
+        max_supported_ptp_ports "maxSupportedPtpPorts" "7.0.3.0" Option<i32>,
+        sgx_registration_supported "sgxRegistrationSupported" "8.0.0.1" Option<bool>,
+        p_mem_independent_snapshot_supported "pMemIndependentSnapshotSupported" "7.0.3.0" Option<bool>,
+        iommu_sl_dirty_capable "iommuSLDirtyCapable" "8.0.0.1" Option<bool>,
+        vmknic_binding_supported "vmknicBindingSupported" "8.0.1.0" Option<bool>,
+        ultralow_fixed_unmap_supported "ultralowFixedUnmapSupported" "8.0.0.1" Option<bool>,
+        nvme_vvol_supported "nvmeVvolSupported" "8.0.0.0" Option<bool>,
+        fpt_hotplug_supported "fptHotplugSupported" "8.0.1.0" Option<bool>,
+        mconnect_supported "mconnectSupported" "8.0.1.0" Option<bool>,
+        vsan_nic_mgmt_supported "vsanNicMgmtSupported" "8.0.2.0" Option<bool>,
+        vvol_nqn_supported "vvolNQNSupported" "8.0.2.0" Option<bool>,
+        stretched_sc_supported "stretchedSCSupported" "8.0.3.0" Option<bool>,
+        vmknic_binding_on_nf_sv41 "vmknicBindingOnNFSv41" "8.0.3.0" Option<bool>,
+        vp_status_check_supported "vpStatusCheckSupported" "8.0.3.0" Option<bool>,
+        e2e4kn_supported "e2e4knSupported" "9.0.0.0" Option<bool>,
+        vsan_dedicated_vmk_nic_supported "vsanDedicatedVmkNicSupported" "9.0.0.0" Option<bool>,
+        n_connect_supported "nConnectSupported" "8.0.3.0" Option<bool>,
+        user_key_supported "userKeySupported" "8.0.3.0" Option<bool>,
+        ndcm_supported "ndcmSupported" "8.0.3.0" Option<bool>,
+        uefi_secure_boot "uefiSecureBoot" "8.0.3.0" Option<bool>,
+        vpxd_vmx_generation_supported "vpxdVmxGenerationSupported" "9.0.0.0" Option<bool>,
+        nfs41_krb5p_supported "nfs41Krb5pSupported" "9.0.0.0" Option<bool>,
+        cim_supported "cimSupported" "9.0.0.0" Option<bool>,
+        npiv_supported "npivSupported" "9.0.0.0" Option<bool>,
+        entitlement_supported "entitlementSupported" "9.0.0.0" Option<bool>,
+        monitor_unrestricted "monitorUnrestricted" "9.1.0.0" Option<bool>,
+        vnetworking_nic_selection_supported "vnetworkingNicSelectionSupported" "9.1.0.0" Option<bool>,
+        direct_path_info_supported "directPathInfoSupported" "9.1.0.0" Option<bool>,
+        fcd_linked_clone_supported "fcdLinkedCloneSupported" "9.1.0.0" Option<bool>,
+        ehv_quick_boot_supported "ehvQuickBootSupported" "9.1.0.0" Option<bool>,
+        nested_hv_tiering_enabled "nestedHvTieringEnabled" "9.1.0.0" Option<bool>,
+    }
     HostCommunication: RuntimeFault {
+    }
+    HostConfigFault: VimFault {
     }
     HostConfigSummary {
         name "name" "" String,
@@ -317,6 +636,21 @@ data! {
         agent_vm_datastore "agentVmDatastore" "5.0" Option<MoRef>,
         agent_vm_network "agentVmNetwork" "5.0" Option<MoRef>,
     }
+    HostConnectInfo {
+        server_ip "serverIp" "" Option<String>,
+        in_das_cluster "inDasCluster" "5.0" Option<bool>,
+        host "host" "" HostListSummary,
+        vm "vm" "" Vec<VirtualMachineSummary>,
+        vim_account_name_required "vimAccountNameRequired" "" Option<bool>,
+        cluster_supported "clusterSupported" "" Option<bool>,
+        network "network" "" Vec<AnyHostConnectInfoNetworkInfo>,
+        datastore "datastore" "" Vec<AnyHostDatastoreConnectInfo>,
+        license "license" "4.0" Option<HostLicenseConnectInfo>,
+        capability "capability" "6.0" Option<HostCapability>,
+    }
+    HostConnectInfoNetworkInfo {
+        summary "summary" "" AnyNetworkSummary,
+    }
     HostCpuIdInfo {
         level "level" "" i32,
         vendor "vendor" "" Option<String>,
@@ -324,6 +658,21 @@ data! {
         ebx "ebx" "" Option<String>,
         ecx "ecx" "" Option<String>,
         edx "edx" "" Option<String>,
+    }
+    HostDatastoreBrowserSearchResults {
+        datastore "datastore" "" Option<MoRef>,
+        folder_path "folderPath" "" Option<String>,
+        file "file" "" Vec<AnyFileInfo>,
+    }
+    HostDatastoreBrowserSearchSpec {
+        query "query" "" Vec<AnyFileQuery>,
+        details "details" "" Option<FileQueryFlags>,
+        search_case_insensitive "searchCaseInsensitive" "" Option<bool>,
+        match_pattern "matchPattern" "" Vec<String>,
+        sort_folders_first "sortFoldersFirst" "" Option<bool>,
+    }
+    HostDatastoreConnectInfo {
+        summary "summary" "" DatastoreSummary,
     }
     HostDigestInfo {
         digest_method "digestMethod" "4.0" String,
@@ -338,6 +687,15 @@ data! {
     HostFeatureVersionInfo {
         key "key" "4.1" String,
         value "value" "4.1" String,
+    }
+    HostFileSystemVolume {
+        type_ "type" "" String,
+        name "name" "" String,
+        capacity "capacity" "" i64,
+    }
+    HostForceMountedInfo {
+        persist "persist" "4.0" bool,
+        mounted "mounted" "4.0" bool,
     }
     HostFru {
         type_ "type" "8.0.0.1" String,
@@ -371,6 +729,14 @@ data! {
         num_cpu_threads "numCpuThreads" "" i16,
         num_nics "numNics" "" i32,
         num_hb_as "numHBAs" "" i32,
+    }
+    HostLicensableResourceInfo {
+        resource "resource" "5.0" Vec<KeyAnyValue>,
+    }
+    HostLicenseConnectInfo {
+        license "license" "4.0" LicenseManagerLicenseInfo,
+        evaluation "evaluation" "4.0" LicenseManagerEvaluationInfo,
+        resource "resource" "5.0" Option<HostLicensableResourceInfo>,
     }
     HostListSummary {
         host "host" "" Option<MoRef>,
@@ -413,6 +779,14 @@ data! {
         vmknic_active "vmknicActive" "8.0.1.0" Option<bool>,
         mount_failed_reason "mountFailedReason" "8.0.0.1" Option<String>,
         num_tcp_connections "numTcpConnections" "8.0.1.0" Option<i32>,
+    }
+    HostNasVolume: HostFileSystemVolume {
+        remote_host "remoteHost" "" String,
+        remote_path "remotePath" "" String,
+        user_name "userName" "" Option<String>,
+        remote_host_names "remoteHostNames" "6.0" Vec<String>,
+        security_type "securityType" "6.0" Option<String>,
+        protocol_endpoint "protocolEndpoint" "6.0" Option<bool>,
     }
     HostNetworkResourceRuntime {
         pnic_resource_info "pnicResourceInfo" "6.0" Vec<HostPnicNetworkResourceInfo>,
@@ -486,6 +860,10 @@ data! {
         require_secure_boot "requireSecureBoot" "7.0.3.0" Option<bool>,
         require_exec_installed_only "requireExecInstalledOnly" "7.0.3.0" Option<bool>,
     }
+    HostScsiDiskPartition {
+        disk_name "diskName" "" String,
+        partition "partition" "" i32,
+    }
     HostStorageElementInfo: HostHardwareElementInfo {
         operational_info "operationalInfo" "" Vec<HostStorageOperationalInfo>,
     }
@@ -521,6 +899,23 @@ data! {
         accessible "accessible" "5.5" bool,
         capacity_for_vm_cache "capacityForVmCache" "5.5" i64,
         free_for_vm_cache "freeForVmCache" "5.5" i64,
+    }
+    HostVmfsVolume: HostFileSystemVolume {
+        block_size_mb "blockSizeMb" "" i32,
+        block_size "blockSize" "6.5" Option<i32>,
+        unmap_granularity "unmapGranularity" "6.5" Option<i32>,
+        unmap_priority "unmapPriority" "6.5" Option<String>,
+        unmap_bandwidth_spec "unmapBandwidthSpec" "6.7" Option<VmfsUnmapBandwidthSpec>,
+        max_blocks "maxBlocks" "" i32,
+        major_version "majorVersion" "" i32,
+        version "version" "" String,
+        uuid "uuid" "" String,
+        extent "extent" "" Vec<HostScsiDiskPartition>,
+        vmfs_upgradable "vmfsUpgradable" "" bool,
+        force_mounted_info "forceMountedInfo" "4.0" Option<HostForceMountedInfo>,
+        ssd "ssd" "5.0" Option<bool>,
+        local "local" "5.5" Option<bool>,
+        scsi_disk_type "scsiDiskType" "6.5" Option<String>,
     }
     HttpNfcLeaseCapabilities {
         pull_mode_supported "pullModeSupported" "6.7" bool,
@@ -566,10 +961,28 @@ data! {
     ID {
         id "id" "6.5" String,
     }
+    InsufficientResourcesFault: VimFault {
+    }
     InvalidArgument: RuntimeFault {
         invalid_property "invalidProperty" "" Option<String>,
     }
     InvalidCollectorVersion: MethodFault {
+    }
+    InvalidDatastore: VimFault {
+        datastore "datastore" "" Option<MoRef>,
+        name "name" "" Option<String>,
+    }
+    InvalidDatastorePath: InvalidDatastore {
+        datastore_path "datastorePath" "" String,
+    }
+    InvalidDeviceSpec: InvalidVmConfig {
+        device_index "deviceIndex" "" i32,
+    }
+    InvalidFolder: VimFault {
+        target "target" "" MoRef,
+    }
+    InvalidHostState: InvalidState {
+        host "host" "" Option<MoRef>,
     }
     InvalidLocale: VimFault {
     }
@@ -589,6 +1002,13 @@ data! {
     InvalidType: InvalidRequest {
         argument "argument" "" Option<String>,
     }
+    InvalidVmConfig: VmConfigFault {
+        property "property" "" Option<String>,
+    }
+    IsoImageFileInfo: FileInfo {
+    }
+    IsoImageFileQuery: FileQuery {
+    }
     KeyAnyValue {
         key "key" "" String,
         value "value" "" Any,
@@ -603,6 +1023,22 @@ data! {
     LatencySensitivity {
         level "level" "5.1" LatencySensitivitySensitivityLevel,
         sensitivity "sensitivity" "5.1" Option<i32>,
+    }
+    LicenseManagerEvaluationInfo {
+        properties "properties" "4.0" Vec<KeyAnyValue>,
+    }
+    LicenseManagerLicenseInfo {
+        license_key "licenseKey" "4.0" String,
+        edition_key "editionKey" "4.0" String,
+        name "name" "4.0" String,
+        total "total" "4.0" i32,
+        used "used" "4.0" Option<i32>,
+        cost_unit "costUnit" "4.0" String,
+        properties "properties" "4.0" Vec<KeyAnyValue>,
+        labels "labels" "4.0" Vec<KeyValue>,
+    }
+    LocalDatastoreInfo: DatastoreInfo {
+        path "path" "" Option<String>,
     }
     LocalizableMessage {
         key "key" "" String,
@@ -638,6 +1074,9 @@ data! {
     MissingProperty {
         path "path" "" String,
         fault "fault" "" LocalizedMethodFault,
+    }
+    NasDatastoreInfo: DatastoreInfo {
+        nas "nas" "" Option<HostNasVolume>,
     }
     NetBIOSConfigInfo {
         mode "mode" "4.1" String,
@@ -777,6 +1216,10 @@ data! {
         crx_page_sharing_supported "crxPageSharingSupported" "9.1.0.0" bool,
         pod_vm_overhead_without_page_sharing "podVMOverheadWithoutPageSharing" "9.1.0.0" i32,
         pod_vm_overhead_with_page_sharing "podVMOverheadWithPageSharing" "9.1.0.0" i32,
+    }
+    PrivilegeAvailability {
+        priv_id "privId" "5.5" String,
+        is_granted "isGranted" "5.5" bool,
     }
     PropertyChange {
         name "name" "" String,
@@ -954,9 +1397,31 @@ data! {
         storage_query_manager "storageQueryManager" "6.7.2" Option<MoRef>,
         direct_path_profile_manager "directPathProfileManager" "9.0.0.0" Option<MoRef>,
     }
+    SessionManagerGenericServiceTicket {
+        id "id" "5.0" Secret,
+        host_name "hostName" "5.1" Option<String>,
+        ssl_thumbprint "sslThumbprint" "5.1" Option<String>,
+        cert_thumbprint_list "certThumbprintList" "7.0.3.1" Vec<VirtualMachineCertThumbprint>,
+        ssl_certificate "sslCertificate" "9.0.0.0" Option<String>,
+        ticket_type "ticketType" "7.0.2.0" Option<String>,
+    }
+    SessionManagerHttpServiceRequestSpec: SessionManagerServiceRequestSpec {
+        method "method" "5.0" Option<String>,
+        url "url" "5.0" String,
+    }
+    SessionManagerServiceRequestSpec {
+    }
     SharesInfo {
         shares "shares" "" i32,
         level "level" "" SharesLevel,
+    }
+    SnapshotFault: VimFault {
+    }
+    SnapshotIncompatibleDeviceInVm: SnapshotFault {
+        fault "fault" "" LocalizedMethodFault,
+    }
+    SnapshotSelectionSpec {
+        retention_days "retentionDays" "8.0.3.0" Option<i32>,
     }
     StorageIOAllocationInfo {
         limit "limit" "4.1" Option<i64>,
@@ -965,6 +1430,43 @@ data! {
     }
     SystemError: RuntimeFault {
         reason "reason" "" String,
+    }
+    TagId {
+        name_id "nameId" "9.1.0.0" Option<TagIdNameId>,
+        uuid "uuid" "9.1.0.0" Option<String>,
+    }
+    TagIdNameId {
+        tag "tag" "9.1.0.0" String,
+        category "category" "9.1.0.0" String,
+    }
+    TagSpec: ArrayUpdateSpec {
+        id "id" "9.1.0.0" TagId,
+    }
+    TaskFilterSpec {
+        entity "entity" "" Option<TaskFilterSpecByEntity>,
+        time "time" "" Option<TaskFilterSpecByTime>,
+        user_name "userName" "" Option<TaskFilterSpecByUsername>,
+        activation_id "activationId" "6.0" Vec<String>,
+        state "state" "" Vec<TaskInfoState>,
+        alarm "alarm" "" Option<MoRef>,
+        scheduled_task "scheduledTask" "" Option<MoRef>,
+        event_chain_id "eventChainId" "4.0" Vec<i32>,
+        tag "tag" "4.0" Vec<String>,
+        parent_task_key "parentTaskKey" "4.0" Vec<String>,
+        root_task_key "rootTaskKey" "4.0" Vec<String>,
+    }
+    TaskFilterSpecByEntity {
+        entity "entity" "" MoRef,
+        recursion "recursion" "" TaskFilterSpecRecursionOption,
+    }
+    TaskFilterSpecByTime {
+        time_type "timeType" "" TaskFilterSpecTimeOption,
+        begin_time "beginTime" "" Option<DateTime>,
+        end_time "endTime" "" Option<DateTime>,
+    }
+    TaskFilterSpecByUsername {
+        system_user "systemUser" "" bool,
+        user_list "userList" "" Vec<String>,
     }
     TaskInProgress: VimFault {
         task "task" "" MoRef,
@@ -1002,6 +1504,8 @@ data! {
     }
     Timedout: VimFault {
     }
+    TooManySnapshotLevels: SnapshotFault {
+    }
     ToolsConfigInfo {
         tools_version "toolsVersion" "" Option<i32>,
         tools_install_type "toolsInstallType" "6.5" Option<String>,
@@ -1020,6 +1524,8 @@ data! {
     ToolsConfigInfoToolsLastInstallInfo {
         counter "counter" "5.0" i32,
         fault "fault" "5.0" Option<LocalizedMethodFault>,
+    }
+    ToolsUnavailable: VimFault {
     }
     TraversalSpec: SelectionSpec {
         type_ "type" "" String,
@@ -1058,6 +1564,9 @@ data! {
         at_envelope_level "atEnvelopeLevel" "4.0" Option<bool>,
         contents "contents" "4.0" Option<String>,
     }
+    VAppOvfSectionSpec: ArrayUpdateSpec {
+        info "info" "4.0" Option<VAppOvfSectionInfo>,
+    }
     VAppProductInfo {
         key "key" "4.0" i32,
         class_id "classId" "4.0" Option<String>,
@@ -1069,6 +1578,9 @@ data! {
         vendor_url "vendorUrl" "4.0" Option<String>,
         product_url "productUrl" "4.0" Option<String>,
         app_url "appUrl" "4.0" Option<String>,
+    }
+    VAppProductSpec: ArrayUpdateSpec {
+        info "info" "4.0" Option<VAppProductInfo>,
     }
     VAppPropertyInfo {
         key "key" "4.0" i32,
@@ -1084,9 +1596,19 @@ data! {
         value "value" "4.0" Option<Secret>,
         description "description" "4.0" Option<String>,
     }
+    VAppPropertySpec: ArrayUpdateSpec {
+        info "info" "4.0" Option<VAppPropertyInfo>,
+    }
     VimFault: MethodFault {
     }
     VirtualAHCIController: VirtualSATAController {
+    }
+    VirtualAppSummary: ResourcePoolSummary {
+        product "product" "4.0" Option<VAppProductInfo>,
+        v_app_state "vAppState" "4.0" Option<VirtualAppVAppState>,
+        suspended "suspended" "4.1" Option<bool>,
+        install_boot_required "installBootRequired" "4.0" Option<bool>,
+        instance_uuid "instanceUuid" "4.1" Option<String>,
     }
     VirtualBusLogicController: VirtualSCSIController {
     }
@@ -1122,6 +1644,19 @@ data! {
     VirtualDeviceBackingInfo {
     }
     VirtualDeviceBusSlotInfo {
+    }
+    VirtualDeviceConfigSpec {
+        operation "operation" "" Option<VirtualDeviceConfigSpecOperation>,
+        file_operation "fileOperation" "" Option<VirtualDeviceConfigSpecFileOperation>,
+        device "device" "" AnyVirtualDevice,
+        profile "profile" "5.5" Vec<AnyVirtualMachineProfileSpec>,
+        backing "backing" "6.5" Option<VirtualDeviceConfigSpecBackingSpec>,
+        filter_spec "filterSpec" "7.0.2.1" Vec<AnyVirtualMachineBaseIndependentFilterSpec>,
+        change_mode "changeMode" "8.0.0.1" Option<String>,
+    }
+    VirtualDeviceConfigSpecBackingSpec {
+        parent "parent" "6.5" Option<Box<VirtualDeviceConfigSpecBackingSpec>>,
+        crypto "crypto" "6.5" Option<AnyCryptoSpec>,
     }
     VirtualDeviceConnectInfo {
         migrate_connect "migrateConnect" "6.7" Option<String>,
@@ -1394,6 +1929,10 @@ data! {
         tdx_supported "tdxSupported" "9.0.0.0" Option<bool>,
         ehv_secure_boot_supported "ehvSecureBootSupported" "9.1.0.0" Option<bool>,
     }
+    VirtualMachineCertThumbprint {
+        thumbprint "thumbprint" "7.0.3.1" String,
+        hash_algorithm "hashAlgorithm" "7.0.3.1" Option<String>,
+    }
     VirtualMachineConfigInfo {
         change_version "changeVersion" "" String,
         modified "modified" "" DateTime,
@@ -1491,6 +2030,91 @@ data! {
         initial_memory_reservation "initialMemoryReservation" "5.0" Option<i64>,
         initial_swap_reservation "initialSwapReservation" "5.0" Option<i64>,
     }
+    VirtualMachineConfigSpec {
+        change_version "changeVersion" "" Option<String>,
+        name "name" "" Option<String>,
+        version "version" "" Option<String>,
+        create_date "createDate" "6.7" Option<DateTime>,
+        uuid "uuid" "" Option<String>,
+        instance_uuid "instanceUuid" "4.0" Option<String>,
+        npiv_node_world_wide_name "npivNodeWorldWideName" "" Vec<i64>,
+        npiv_port_world_wide_name "npivPortWorldWideName" "" Vec<i64>,
+        npiv_world_wide_name_type "npivWorldWideNameType" "" Option<String>,
+        npiv_desired_node_wwns "npivDesiredNodeWwns" "4.0" Option<i16>,
+        npiv_desired_port_wwns "npivDesiredPortWwns" "4.0" Option<i16>,
+        npiv_temporary_disabled "npivTemporaryDisabled" "4.0" Option<bool>,
+        npiv_on_non_rdm_disks "npivOnNonRdmDisks" "4.0" Option<bool>,
+        npiv_world_wide_name_op "npivWorldWideNameOp" "" Option<String>,
+        location_id "locationId" "" Option<String>,
+        guest_id "guestId" "" Option<String>,
+        alternate_guest_name "alternateGuestName" "" Option<String>,
+        annotation "annotation" "" Option<String>,
+        files "files" "" Option<VirtualMachineFileInfo>,
+        tools "tools" "" Option<ToolsConfigInfo>,
+        flags "flags" "" Option<VirtualMachineFlagInfo>,
+        console_preferences "consolePreferences" "" Option<VirtualMachineConsolePreferences>,
+        power_op_info "powerOpInfo" "" Option<VirtualMachineDefaultPowerOpInfo>,
+        reboot_power_off "rebootPowerOff" "8.0.0.1" Option<bool>,
+        num_cp_us "numCPUs" "" Option<i32>,
+        vcpu_config "vcpuConfig" "7.0.0.0" Vec<VirtualMachineVcpuConfig>,
+        num_cores_per_socket "numCoresPerSocket" "5.0" Option<i32>,
+        memory_mb "memoryMB" "" Option<i64>,
+        memory_hot_add_enabled "memoryHotAddEnabled" "" Option<bool>,
+        cpu_hot_add_enabled "cpuHotAddEnabled" "" Option<bool>,
+        cpu_hot_remove_enabled "cpuHotRemoveEnabled" "" Option<bool>,
+        virtual_ich7_m_present "virtualICH7MPresent" "5.0" Option<bool>,
+        virtual_smc_present "virtualSMCPresent" "5.0" Option<bool>,
+        device_change "deviceChange" "" Vec<AnyVirtualDeviceConfigSpec>,
+        cpu_allocation "cpuAllocation" "" Option<ResourceAllocationInfo>,
+        memory_allocation "memoryAllocation" "" Option<ResourceAllocationInfo>,
+        latency_sensitivity "latencySensitivity" "5.1" Option<LatencySensitivity>,
+        cpu_affinity "cpuAffinity" "" Option<VirtualMachineAffinityInfo>,
+        memory_affinity "memoryAffinity" "" Option<VirtualMachineAffinityInfo>,
+        network_shaper "networkShaper" "" Option<VirtualMachineNetworkShaperInfo>,
+        cpu_feature_mask "cpuFeatureMask" "" Vec<VirtualMachineCpuIdInfoSpec>,
+        extra_config "extraConfig" "" Vec<AnyOptionValue>,
+        swap_placement "swapPlacement" "" Option<String>,
+        boot_options "bootOptions" "" Option<VirtualMachineBootOptions>,
+        v_app_config "vAppConfig" "4.0" Option<AnyVmConfigSpec>,
+        ft_info "ftInfo" "4.0" Option<AnyFaultToleranceConfigInfo>,
+        rep_config "repConfig" "6.0" Option<ReplicationConfigSpec>,
+        v_app_config_removed "vAppConfigRemoved" "4.0" Option<bool>,
+        v_asserts_enabled "vAssertsEnabled" "4.0" Option<bool>,
+        change_tracking_enabled "changeTrackingEnabled" "4.0" Option<bool>,
+        firmware "firmware" "5.0" Option<String>,
+        max_mks_connections "maxMksConnections" "5.0" Option<i32>,
+        guest_auto_lock_enabled "guestAutoLockEnabled" "5.0" Option<bool>,
+        managed_by "managedBy" "5.0" Option<ManagedByInfo>,
+        memory_reservation_locked_to_max "memoryReservationLockedToMax" "5.0" Option<bool>,
+        nested_hv_enabled "nestedHVEnabled" "5.1" Option<bool>,
+        v_pmc_enabled "vPMCEnabled" "5.1" Option<bool>,
+        scheduled_hardware_upgrade_info "scheduledHardwareUpgradeInfo" "5.1" Option<ScheduledHardwareUpgradeInfo>,
+        vm_profile "vmProfile" "5.5" Vec<AnyVirtualMachineProfileSpec>,
+        message_bus_tunnel_enabled "messageBusTunnelEnabled" "6.0" Option<bool>,
+        crypto "crypto" "6.5" Option<AnyCryptoSpec>,
+        migrate_encryption "migrateEncryption" "6.5" Option<String>,
+        sgx_info "sgxInfo" "7.0.0.0" Option<VirtualMachineSgxInfo>,
+        ft_encryption_mode "ftEncryptionMode" "7.0.2.0" Option<String>,
+        guest_monitoring_mode_info "guestMonitoringModeInfo" "7.0.0.0" Option<VirtualMachineGuestMonitoringModeInfo>,
+        sev_enabled "sevEnabled" "7.0.1.0" Option<bool>,
+        virtual_numa "virtualNuma" "8.0.0.1" Option<VirtualMachineVirtualNuma>,
+        motherboard_layout "motherboardLayout" "8.0.0.1" Option<String>,
+        pmem_failover_enabled "pmemFailoverEnabled" "7.0.2.0" Option<bool>,
+        vmx_stats_collection_enabled "vmxStatsCollectionEnabled" "7.0.3.1" Option<bool>,
+        vm_op_notification_to_app_enabled "vmOpNotificationToAppEnabled" "7.0.3.0" Option<bool>,
+        vm_op_notification_timeout "vmOpNotificationTimeout" "8.0.0.1" Option<i64>,
+        device_swap "deviceSwap" "8.0.0.1" Option<VirtualMachineVirtualDeviceSwap>,
+        simultaneous_threads "simultaneousThreads" "8.0.0.1" Option<i32>,
+        pmem "pmem" "7.0.3.0" Option<VirtualMachineVirtualPMem>,
+        device_groups "deviceGroups" "8.0.0.1" Option<VirtualMachineVirtualDeviceGroups>,
+        fixed_passthru_hot_plug_enabled "fixedPassthruHotPlugEnabled" "8.0.1.0" Option<bool>,
+        metro_ft_enabled "metroFtEnabled" "8.0.3.0" Option<bool>,
+        metro_ft_host_group "metroFtHostGroup" "8.0.3.0" Option<String>,
+        tdx_enabled "tdxEnabled" "9.0.0.0" Option<bool>,
+        sev_snp_enabled "sevSnpEnabled" "9.0.0.0" Option<bool>,
+        tag_specs "tagSpecs" "9.1.0.0" Vec<TagSpec>,
+        vm_placement_policies "vmPlacementPolicies" "9.1.0.0" Vec<AnyVmPlacementPolicy>,
+    }
     VirtualMachineConfigSummary {
         name "name" "" String,
         template "template" "" bool,
@@ -1522,6 +2146,9 @@ data! {
     VirtualMachineContentLibraryItemInfo {
         content_library_item_uuid "contentLibraryItemUuid" "7.0.0.0" String,
         content_library_item_version "contentLibraryItemVersion" "7.0.0.0" Option<String>,
+    }
+    VirtualMachineCpuIdInfoSpec: ArrayUpdateSpec {
+        info "info" "" Option<HostCpuIdInfo>,
     }
     VirtualMachineDefaultPowerOpInfo {
         power_off_type "powerOffType" "" Option<String>,
@@ -1611,6 +2238,9 @@ data! {
         gmm_file "gmmFile" "7.0.0.0" Option<String>,
         gmm_appliance "gmmAppliance" "7.0.0.0" Option<String>,
     }
+    VirtualMachineGuestQuiesceSpec {
+        timeout "timeout" "6.5" Option<i32>,
+    }
     VirtualMachineGuestRebootStatus {
         reboot_requested "rebootRequested" "9.1.0.0" bool,
         requesting_components "requestingComponents" "9.1.0.0" Vec<String>,
@@ -1637,6 +2267,8 @@ data! {
         peak_bps "peakBps" "" Option<i64>,
         average_bps "averageBps" "" Option<i64>,
         burst_size "burstSize" "" Option<i64>,
+    }
+    VirtualMachineProfileSpec {
     }
     VirtualMachineQuestionInfo {
         id "id" "" String,
@@ -1808,6 +2440,10 @@ data! {
         applicable "applicable" "8.0.0.1" Option<bool>,
         status "status" "8.0.0.1" Option<String>,
     }
+    VirtualMachineVirtualNuma {
+        cores_per_numa_node "coresPerNumaNode" "8.0.0.1" Option<i32>,
+        expose_vnuma_on_cpu_hotadd "exposeVnumaOnCpuHotadd" "8.0.0.1" Option<bool>,
+    }
     VirtualMachineVirtualNumaInfo {
         cores_per_numa_node "coresPerNumaNode" "8.0.0.1" Option<i32>,
         auto_cores_per_numa_node "autoCoresPerNumaNode" "8.0.0.1" Option<bool>,
@@ -1815,6 +2451,12 @@ data! {
     }
     VirtualMachineVirtualPMem {
         snapshot_mode "snapshotMode" "7.0.3.0" Option<String>,
+    }
+    VirtualMachineWindowsQuiesceSpec: VirtualMachineGuestQuiesceSpec {
+        vss_backup_type "vssBackupType" "6.5" Option<i32>,
+        vss_bootable_system_state "vssBootableSystemState" "6.5" Option<bool>,
+        vss_partial_file_support "vssPartialFileSupport" "6.5" Option<bool>,
+        vss_backup_context "vssBackupContext" "6.5" Option<String>,
     }
     VirtualNVMEController: VirtualController {
         shared_bus "sharedBus" "8.0.2.0" Option<String>,
@@ -1916,6 +2558,27 @@ data! {
         run_on_boot "runOnBoot" "7.0.0.0" bool,
         running "running" "7.0.0.0" bool,
     }
+    VmConfigFault: VimFault {
+    }
+    VmConfigFileEncryptionInfo {
+        key_id "keyId" "6.5" Option<CryptoKeyId>,
+    }
+    VmConfigFileInfo: FileInfo {
+        config_version "configVersion" "" Option<i32>,
+        encryption "encryption" "6.5" Option<VmConfigFileEncryptionInfo>,
+    }
+    VmConfigFileQuery: FileQuery {
+        filter "filter" "" Option<VmConfigFileQueryFilter>,
+        details "details" "" Option<VmConfigFileQueryFlags>,
+    }
+    VmConfigFileQueryFilter {
+        match_config_version "matchConfigVersion" "" Vec<i32>,
+        encrypted "encrypted" "6.5" Option<bool>,
+    }
+    VmConfigFileQueryFlags {
+        config_version "configVersion" "" bool,
+        encryption "encryption" "6.5" Option<bool>,
+    }
     VmConfigInfo {
         product "product" "4.0" Vec<VAppProductInfo>,
         property "property" "4.0" Vec<VAppPropertyInfo>,
@@ -1925,6 +2588,79 @@ data! {
         ovf_environment_transport "ovfEnvironmentTransport" "4.0" Vec<String>,
         install_boot_required "installBootRequired" "4.0" bool,
         install_boot_stop_delay "installBootStopDelay" "4.0" i32,
+    }
+    VmConfigSpec {
+        product "product" "4.0" Vec<VAppProductSpec>,
+        property "property" "4.0" Vec<VAppPropertySpec>,
+        ip_assignment "ipAssignment" "4.0" Option<VAppIPAssignmentInfo>,
+        eula "eula" "4.0" Vec<String>,
+        ovf_section "ovfSection" "4.0" Vec<VAppOvfSectionSpec>,
+        ovf_environment_transport "ovfEnvironmentTransport" "4.0" Vec<String>,
+        install_boot_required "installBootRequired" "4.0" Option<bool>,
+        install_boot_stop_delay "installBootStopDelay" "4.0" Option<i32>,
+    }
+    VmDiskFileEncryptionInfo {
+        key_id "keyId" "6.5" Option<CryptoKeyId>,
+    }
+    VmDiskFileInfo: FileInfo {
+        disk_type "diskType" "" Option<String>,
+        capacity_kb "capacityKb" "" Option<i64>,
+        hardware_version "hardwareVersion" "" Option<i32>,
+        controller_type "controllerType" "" Option<String>,
+        disk_extents "diskExtents" "" Vec<String>,
+        thin "thin" "4.0" Option<bool>,
+        encryption "encryption" "6.5" Option<VmDiskFileEncryptionInfo>,
+        sector_format "sectorFormat" "9.0.0.0" Option<String>,
+    }
+    VmDiskFileQuery: FileQuery {
+        filter "filter" "" Option<VmDiskFileQueryFilter>,
+        details "details" "" Option<VmDiskFileQueryFlags>,
+    }
+    VmDiskFileQueryFilter {
+        disk_type "diskType" "" Vec<String>,
+        match_hardware_version "matchHardwareVersion" "" Vec<i32>,
+        controller_type "controllerType" "" Vec<String>,
+        thin "thin" "4.0" Option<bool>,
+        encrypted "encrypted" "6.5" Option<bool>,
+    }
+    VmDiskFileQueryFlags {
+        disk_type "diskType" "" bool,
+        capacity_kb "capacityKb" "" bool,
+        hardware_version "hardwareVersion" "" bool,
+        controller_type "controllerType" "" Option<bool>,
+        disk_extents "diskExtents" "" Option<bool>,
+        thin "thin" "4.0" Option<bool>,
+        encryption "encryption" "6.5" Option<bool>,
+        sector_format "sectorFormat" "9.0.0.0" Option<bool>,
+    }
+    VmLogFileInfo: FileInfo {
+    }
+    VmLogFileQuery: FileQuery {
+    }
+    VmNvramFileInfo: FileInfo {
+    }
+    VmNvramFileQuery: FileQuery {
+    }
+    VmPlacementPolicy {
+    }
+    VmSnapshotFileInfo: FileInfo {
+    }
+    VmSnapshotFileQuery: FileQuery {
+    }
+    VmfsDatastoreInfo: DatastoreInfo {
+        max_physical_rdm_file_size "maxPhysicalRDMFileSize" "5.1" i64,
+        max_virtual_rdm_file_size "maxVirtualRDMFileSize" "5.1" i64,
+        vmfs "vmfs" "" Option<HostVmfsVolume>,
+    }
+    VmfsUnmapBandwidthSpec {
+        policy "policy" "6.7" String,
+        fixed_value "fixedValue" "6.7" i64,
+        dynamic_min "dynamicMin" "6.7" i64,
+        dynamic_max "dynamicMax" "6.7" i64,
+    }
+    VsanDatastoreInfo: DatastoreInfo {
+        membership_uuid "membershipUuid" "7.0.1.0" Option<String>,
+        access_gen_no "accessGenNo" "7.0.1.0" Option<i32>,
     }
     VsanHostMembershipInfo {
         node_uuid "nodeUuid" "5.5" String,
@@ -1946,9 +2682,38 @@ data! {
 }
 
 poly! {
+    concrete AnyArrayUpdateSpec: ArrayUpdateSpec {
+        TagSpec,
+        VAppOvfSectionSpec,
+        VAppProductSpec,
+        VAppPropertySpec,
+        VirtualMachineCpuIdInfoSpec,
+    }
+    concrete AnyCannotAccessVmComponent: CannotAccessVmComponent {
+        CannotAccessVmDevice,
+        CannotAccessVmDisk,
+    }
+    concrete AnyCannotAccessVmDevice: CannotAccessVmDevice {
+        CannotAccessVmDisk,
+    }
+    concrete AnyCannotAccessVmDisk: CannotAccessVmDisk {
+    }
+    concrete AnyClusterDasAdmissionControlInfo: ClusterDasAdmissionControlInfo {
+    }
+    concrete AnyClusterDasData: ClusterDasData {
+    }
     concrete AnyComputeResourceSummary: ComputeResourceSummary {
+        ClusterComputeResourceSummary,
+    }
+    concrete AnyCryptoSpec: CryptoSpec {
     }
     concrete AnyCustomFieldValue: CustomFieldValue {
+    }
+    concrete AnyDatastoreInfo: DatastoreInfo {
+        LocalDatastoreInfo,
+        NasDatastoreInfo,
+        VmfsDatastoreInfo,
+        VsanDatastoreInfo,
     }
     concrete AnyDescription: Description {
         ElementDescription,
@@ -1959,22 +2724,63 @@ poly! {
     }
     concrete AnyFileFault: FileFault {
         CannotAccessFile,
+        FileAlreadyExists,
         FileLocked,
         FileNotFound,
         NoDiskSpace,
+    }
+    concrete AnyFileInfo: FileInfo {
+        FloppyImageFileInfo,
+        FolderFileInfo,
+        IsoImageFileInfo,
+        VmConfigFileInfo,
+        VmDiskFileInfo,
+        VmLogFileInfo,
+        VmNvramFileInfo,
+        VmSnapshotFileInfo,
+    }
+    concrete AnyFileQuery: FileQuery {
+        FolderFileQuery,
+        IsoImageFileQuery,
+        VmConfigFileQuery,
+        VmDiskFileQuery,
+        VmLogFileQuery,
+        VmNvramFileQuery,
+        VmSnapshotFileQuery,
     }
     concrete AnyHostCommunication: HostCommunication {
         HostNotConnected,
         HostNotReachable,
     }
+    concrete AnyHostConfigFault: HostConfigFault {
+    }
+    concrete AnyHostConnectInfoNetworkInfo: HostConnectInfoNetworkInfo {
+    }
+    concrete AnyHostDatastoreConnectInfo: HostDatastoreConnectInfo {
+    }
     concrete AnyHostDigestInfo: HostDigestInfo {
         HostTpmDigestInfo,
+    }
+    concrete AnyHostFileSystemVolume: HostFileSystemVolume {
+        HostNasVolume,
+        HostVmfsVolume,
     }
     concrete AnyHostHardwareElementInfo: HostHardwareElementInfo {
         DpuStatusInfo,
         HostStorageElementInfo,
     }
+    concrete AnyInsufficientResourcesFault: InsufficientResourcesFault {
+    }
     concrete AnyInvalidArgument: InvalidArgument {
+    }
+    concrete AnyInvalidDatastore: InvalidDatastore {
+        InvalidDatastorePath,
+    }
+    concrete AnyInvalidDeviceSpec: InvalidDeviceSpec {
+    }
+    concrete AnyInvalidFolder: InvalidFolder {
+    }
+    concrete AnyInvalidHostState: InvalidHostState {
     }
     concrete AnyInvalidLogin: InvalidLogin {
     }
@@ -1983,20 +2789,40 @@ poly! {
         MethodNotFound,
     }
     concrete AnyInvalidState: InvalidState {
+        InvalidHostState,
         InvalidPowerState,
         QuestionPending,
     }
+    concrete AnyInvalidVmConfig: InvalidVmConfig {
+        InvalidDeviceSpec,
+    }
     base_only AnyMethodFault: MethodFault {
+        ApplicationQuiesceFault,
         CannotAccessFile,
+        CannotAccessVmComponent,
+        CannotAccessVmDevice,
+        CannotAccessVmDisk,
         ConcurrentAccess,
         ConnectedIso,
+        DisallowedOperationOnFailoverHost,
+        FileAlreadyExists,
         FileFault,
         FileLocked,
         FileNotFound,
+        FilesystemQuiesceFault,
+        GenericVmConfigFault,
+        HostConfigFault,
+        InsufficientResourcesFault,
+        InvalidDatastore,
+        InvalidDatastorePath,
+        InvalidDeviceSpec,
+        InvalidFolder,
+        InvalidHostState,
         InvalidLocale,
         InvalidLogin,
         InvalidPowerState,
         InvalidState,
+        InvalidVmConfig,
         MethodDisabled,
         NoDiskSpace,
         NoPermission,
@@ -2007,9 +2833,14 @@ poly! {
         OvfUnableToExportDisk,
         QuestionPending,
         RestrictedVersion,
+        SnapshotFault,
+        SnapshotIncompatibleDeviceInVm,
         TaskInProgress,
         Timedout,
+        TooManySnapshotLevels,
+        ToolsUnavailable,
         VimFault,
+        VmConfigFault,
         RuntimeFault,
         HostCommunication,
         HostNotConnected,
@@ -2056,8 +2887,10 @@ poly! {
         OvfUnableToExportDisk,
     }
     concrete AnyResourcePoolSummary: ResourcePoolSummary {
+        VirtualAppSummary,
     }
     concrete AnyRuntimeFault: RuntimeFault {
+        DisallowedOperationOnFailoverHost,
         MethodDisabled,
         NoPermission,
         NotAuthenticated,
@@ -2084,6 +2917,15 @@ poly! {
     concrete AnySelectionSpec: SelectionSpec {
         TraversalSpec,
     }
+    concrete AnySessionManagerServiceRequestSpec: SessionManagerServiceRequestSpec {
+        SessionManagerHttpServiceRequestSpec,
+    }
+    concrete AnySnapshotFault: SnapshotFault {
+        ApplicationQuiesceFault,
+        FilesystemQuiesceFault,
+        SnapshotIncompatibleDeviceInVm,
+        TooManySnapshotLevels,
+    }
     concrete AnyTaskInProgress: TaskInProgress {
     }
     concrete AnyTaskReason: TaskReason {
@@ -2092,24 +2934,44 @@ poly! {
     concrete AnyTimedout: Timedout {
     }
     concrete AnyVimFault: VimFault {
+        ApplicationQuiesceFault,
         CannotAccessFile,
+        CannotAccessVmComponent,
+        CannotAccessVmDevice,
+        CannotAccessVmDisk,
         ConcurrentAccess,
         ConnectedIso,
+        FileAlreadyExists,
         FileFault,
         FileLocked,
         FileNotFound,
+        FilesystemQuiesceFault,
+        GenericVmConfigFault,
+        HostConfigFault,
+        InsufficientResourcesFault,
+        InvalidDatastore,
+        InvalidDatastorePath,
+        InvalidDeviceSpec,
+        InvalidFolder,
+        InvalidHostState,
         InvalidLocale,
         InvalidLogin,
         InvalidPowerState,
         InvalidState,
+        InvalidVmConfig,
         NoDiskSpace,
         OvfExport,
         OvfFault,
         OvfHardwareExport,
         OvfUnableToExportDisk,
         QuestionPending,
+        SnapshotFault,
+        SnapshotIncompatibleDeviceInVm,
         TaskInProgress,
         Timedout,
+        TooManySnapshotLevels,
+        ToolsUnavailable,
+        VmConfigFault,
     }
     concrete AnyVirtualController: VirtualController {
         ParaVirtualSCSIController,
@@ -2202,6 +3064,8 @@ poly! {
     base_only AnyVirtualDeviceBusSlotInfo: VirtualDeviceBusSlotInfo {
         VirtualDevicePciBusSlotInfo,
     }
+    concrete AnyVirtualDeviceConfigSpec: VirtualDeviceConfigSpec {
+    }
     concrete AnyVirtualDeviceDeviceBackingInfo: VirtualDeviceDeviceBackingInfo {
         VirtualCdromAtapiBackingInfo,
         VirtualCdromPassthroughBackingInfo,
@@ -2255,6 +3119,11 @@ poly! {
     }
     concrete AnyVirtualMachineDeviceRuntimeInfoDeviceRuntimeState: VirtualMachineDeviceRuntimeInfoDeviceRuntimeState {
     }
+    concrete AnyVirtualMachineGuestQuiesceSpec: VirtualMachineGuestQuiesceSpec {
+        VirtualMachineWindowsQuiesceSpec,
+    }
+    concrete AnyVirtualMachineProfileSpec: VirtualMachineProfileSpec {
+    }
     concrete AnyVirtualMachineVirtualDeviceGroupsDeviceGroup: VirtualMachineVirtualDeviceGroupsDeviceGroup {
     }
     concrete AnyVirtualSATAController: VirtualSATAController {
@@ -2276,11 +3145,30 @@ poly! {
     concrete AnyVirtualVmxnet3: VirtualVmxnet3 {
         VirtualVmxnet3Vrdma,
     }
+    concrete AnyVmConfigFault: VmConfigFault {
+        CannotAccessVmComponent,
+        CannotAccessVmDevice,
+        CannotAccessVmDisk,
+        GenericVmConfigFault,
+        InvalidDeviceSpec,
+        InvalidVmConfig,
+    }
+    concrete AnyVmConfigFileInfo: VmConfigFileInfo {
+    }
+    concrete AnyVmConfigFileQuery: VmConfigFileQuery {
+    }
     concrete AnyVmConfigInfo: VmConfigInfo {
+    }
+    concrete AnyVmConfigSpec: VmConfigSpec {
+    }
+    concrete AnyVmPlacementPolicy: VmPlacementPolicy {
     }
 }
 
 methods! {
+    AcquireGenericServiceTicket "AcquireGenericServiceTicket" "SessionManager" "5.0" -> SessionManagerGenericServiceTicket {
+        spec "spec" "5.0" AnySessionManagerServiceRequestSpec,
+    }
     CancelRetrievePropertiesEx "CancelRetrievePropertiesEx" "PropertyCollector" "" -> () {
         token "token" "" String,
     }
@@ -2288,8 +3176,16 @@ methods! {
     }
     CancelWaitForUpdates "CancelWaitForUpdates" "PropertyCollector" "" -> () {
     }
+    CheckForUpdates "CheckForUpdates" "PropertyCollector" "" -> Option<UpdateSet> {
+        version "version" "" Option<String>,
+    }
+    ConsolidateVMDisksTask "ConsolidateVMDisks_Task" "VirtualMachine" "5.0" -> MoRef {
+    }
     ContinueRetrievePropertiesEx "ContinueRetrievePropertiesEx" "PropertyCollector" "" -> RetrieveResult {
         token "token" "" String,
+    }
+    CreateCollectorForTasks "CreateCollectorForTasks" "TaskManager" "" -> MoRef {
+        filter "filter" "" TaskFilterSpec,
     }
     CreateContainerView "CreateContainerView" "ViewManager" "" -> MoRef {
         container "container" "" MoRef,
@@ -2304,7 +3200,22 @@ methods! {
         spec "spec" "" PropertyFilterSpec,
         partial_updates "partialUpdates" "" bool,
     }
+    CreateListView "CreateListView" "ViewManager" "" -> MoRef {
+        obj "obj" "" Vec<MoRef>,
+    }
     CreatePropertyCollector "CreatePropertyCollector" "PropertyCollector" "" -> MoRef {
+    }
+    CreateSnapshotExTask "CreateSnapshotEx_Task" "VirtualMachine" "6.5" -> MoRef {
+        name "name" "6.5" String,
+        description "description" "6.5" Option<String>,
+        memory "memory" "6.5" bool,
+        quiesce_spec "quiesceSpec" "6.5" Option<AnyVirtualMachineGuestQuiesceSpec>,
+    }
+    CreateSnapshotTask "CreateSnapshot_Task" "VirtualMachine" "" -> MoRef {
+        name "name" "" String,
+        description "description" "" Option<String>,
+        memory "memory" "" bool,
+        quiesce "quiesce" "" bool,
     }
     CurrentTime "CurrentTime" "ServiceInstance" "" -> DateTime {
     }
@@ -2314,7 +3225,24 @@ methods! {
     }
     DestroyView "DestroyView" "View" "" -> () {
     }
+    ExportSnapshot "ExportSnapshot" "VirtualMachineSnapshot" "5.5" -> MoRef {
+    }
     ExportVm "ExportVm" "VirtualMachine" "4.0" -> MoRef {
+    }
+    FindAllByUuid "FindAllByUuid" "SearchIndex" "4.0" -> Vec<MoRef> {
+        datacenter "datacenter" "4.0" Option<MoRef>,
+        uuid "uuid" "4.0" String,
+        vm_search "vmSearch" "4.0" bool,
+        instance_uuid "instanceUuid" "4.0" Option<bool>,
+    }
+    FindByDatastorePath "FindByDatastorePath" "SearchIndex" "" -> Option<MoRef> {
+        datacenter "datacenter" "" MoRef,
+        path "path" "" String,
+    }
+    FindByDnsName "FindByDnsName" "SearchIndex" "" -> Option<MoRef> {
+        datacenter "datacenter" "" Option<MoRef>,
+        dns_name "dnsName" "" String,
+        vm_search "vmSearch" "" bool,
     }
     FindByInventoryPath "FindByInventoryPath" "SearchIndex" "" -> Option<MoRef> {
         inventory_path "inventoryPath" "" String,
@@ -2328,6 +3256,11 @@ methods! {
     FindChild "FindChild" "SearchIndex" "" -> Option<MoRef> {
         entity "entity" "" MoRef,
         name "name" "" String,
+    }
+    HasPrivilegeOnEntities "HasPrivilegeOnEntities" "AuthorizationManager" "5.5" -> Vec<EntityPrivilege> {
+        entity "entity" "5.5" Vec<MoRef>,
+        session_id "sessionId" "5.5" String,
+        priv_id "privId" "5.5" Vec<String>,
     }
     HttpNfcLeaseAbort "HttpNfcLeaseAbort" "HttpNfcLease" "4.0" -> () {
         fault "fault" "4.0" Option<LocalizedMethodFault>,
@@ -2349,10 +3282,35 @@ methods! {
     }
     Logout "Logout" "SessionManager" "" -> () {
     }
+    ModifyListView "ModifyListView" "ListView" "" -> Vec<MoRef> {
+        add "add" "" Vec<MoRef>,
+        remove "remove" "" Vec<MoRef>,
+    }
     PowerOffVMTask "PowerOffVM_Task" "VirtualMachine" "" -> MoRef {
     }
     PowerOnVMTask "PowerOnVM_Task" "VirtualMachine" "" -> MoRef {
         host "host" "" Option<MoRef>,
+    }
+    QueryOptions "QueryOptions" "OptionManager" "" -> Vec<AnyOptionValue> {
+        name "name" "" Option<String>,
+    }
+    RebootGuest "RebootGuest" "VirtualMachine" "" -> () {
+    }
+    ReconfigVMTask "ReconfigVM_Task" "VirtualMachine" "" -> MoRef {
+        spec "spec" "" VirtualMachineConfigSpec,
+    }
+    RemoveAllSnapshotsTask "RemoveAllSnapshots_Task" "VirtualMachine" "" -> MoRef {
+        consolidate "consolidate" "5.0" Option<bool>,
+        spec "spec" "8.0.3.0" Option<SnapshotSelectionSpec>,
+    }
+    RemoveSnapshotTask "RemoveSnapshot_Task" "VirtualMachineSnapshot" "" -> MoRef {
+        remove_children "removeChildren" "" bool,
+        consolidate "consolidate" "5.0" Option<bool>,
+    }
+    ResetListView "ResetListView" "ListView" "" -> Vec<MoRef> {
+        obj "obj" "" Vec<MoRef>,
+    }
+    ResetVMTask "ResetVM_Task" "VirtualMachine" "" -> MoRef {
     }
     RetrieveProperties "RetrieveProperties" "PropertyCollector" "" -> Vec<ObjectContent> {
         spec_set "specSet" "" Vec<PropertyFilterSpec>,
@@ -2363,9 +3321,29 @@ methods! {
     }
     RetrieveServiceContent "RetrieveServiceContent" "ServiceInstance" "" -> ServiceContent {
     }
+    SearchDatastoreSubFoldersTask "SearchDatastoreSubFolders_Task" "HostDatastoreBrowser" "" -> Option<MoRef> {
+        datastore_path "datastorePath" "" String,
+        search_spec "searchSpec" "" Option<HostDatastoreBrowserSearchSpec>,
+    }
+    SearchDatastoreTask "SearchDatastore_Task" "HostDatastoreBrowser" "" -> MoRef {
+        datastore_path "datastorePath" "" String,
+        search_spec "searchSpec" "" Option<HostDatastoreBrowserSearchSpec>,
+    }
     SessionIsActive "SessionIsActive" "SessionManager" "" -> bool {
         session_id "sessionID" "" String,
         user_name "userName" "" String,
+    }
+    ShutdownGuest "ShutdownGuest" "VirtualMachine" "" -> () {
+    }
+    StandbyGuest "StandbyGuest" "VirtualMachine" "" -> () {
+    }
+    SuspendVMTask "SuspendVM_Task" "VirtualMachine" "" -> MoRef {
+    }
+    TerminateSession "TerminateSession" "SessionManager" "" -> () {
+        session_id "sessionId" "" Vec<String>,
+    }
+    WaitForUpdates "WaitForUpdates" "PropertyCollector" "" -> UpdateSet {
+        version "version" "" Option<String>,
     }
     WaitForUpdatesEx "WaitForUpdatesEx" "PropertyCollector" "" -> Option<UpdateSet> {
         version "version" "" Option<String>,
@@ -2374,6 +3352,11 @@ methods! {
 }
 
 managed! {
+    "AuthorizationManager" "" {
+        "privilegeList" "" "AuthorizationPrivilege[]",
+        "roleList" "" "AuthorizationRole[]",
+        "description" "" "AuthorizationDescription",
+    }
     "ClusterComputeResource" "ComputeResource" {
         "configuration" "" "ClusterConfigInfo",
         "recommendation" "" "ClusterRecommendation[]",
@@ -2480,6 +3463,8 @@ managed! {
         "state" "4.0" "HttpNfcLeaseState",
         "error" "4.0" "MethodFault",
     }
+    "ListView" "ManagedObjectView" {
+    }
     "ManagedEntity" "ExtensibleManagedObject" {
         "parent" "" "ManagedObjectReference",
         "customValue" "" "CustomFieldValue[]",
@@ -2507,6 +3492,10 @@ managed! {
     "OpaqueNetwork" "Network" {
         "capability" "6.5" "OpaqueNetworkCapability",
         "extraConfig" "6.5" "OptionValue[]",
+    }
+    "OptionManager" "" {
+        "supportedOption" "" "OptionDef[]",
+        "setting" "" "OptionValue[]",
     }
     "OvfManager" "" {
         "ovfImportOption" "5.1" "OvfOptionInfo[]",
@@ -2550,6 +3539,11 @@ managed! {
     }
     "Task" "ExtensibleManagedObject" {
         "info" "" "TaskInfo",
+    }
+    "TaskManager" "" {
+        "recentTask" "" "ManagedObjectReference[]",
+        "description" "" "TaskDescription",
+        "maxCollector" "" "int",
     }
     "View" "" {
     }
