@@ -16,6 +16,8 @@
 //! | [`source`] | where bytes come from: ranges in any order, or one forward pass |
 //! | [`sink`] | where bytes go to, and what a crash may take |
 //! | [`stream`] | the loop of the lease road: one stream into one sink |
+//! | [`chunk`] | the unit of proof: values of chunks, the digest of a disk |
+//! | [`journal`] | what is durable at the target, kept beside it: how a transfer is resumed |
 //! | [`memory`] | twins of the seams in memory, with a disk that forgets |
 //! | [`fault`] | wrappers that fail on plan |
 //! | [`conformance`] | suites that every implementor of a seam runs in its tests |
@@ -24,13 +26,15 @@
 //!
 //! What is absent on purpose: retries (a policy of callers, told apart by
 //! [`Error::is_retryable`]), clocks, threads outside of the suites, and sockets. The engine that
-//! reads many ranges at once and the journal that keeps the checkpoints are not here yet.
+//! reads many ranges at once is not here yet.
 
 mod cancel;
+pub mod chunk;
 pub mod conformance;
 mod digest;
 mod error;
 pub mod fault;
+pub mod journal;
 pub mod memory;
 mod seeded;
 pub mod sink;

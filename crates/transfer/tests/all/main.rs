@@ -3,6 +3,7 @@
 mod copy;
 mod faults;
 mod harness;
+mod journal;
 mod range_sources;
 mod sinks;
 mod streams;
