@@ -11,8 +11,11 @@
 //!                                  └─ package   names, claims, manifest, descriptor, rename
 //! ```
 //!
+//! [`copy`] is the local loop: content that lies here into a sink, under a journal.
+//!
 //! What it does not do: no queue and no HTTP (that is `hypervisord`), no terminal (`hyperctl`).
 
+pub mod copy;
 mod error;
 pub mod export;
 pub mod inventory;

@@ -1,0 +1,164 @@
+//! One worker: takes tasks until there are none, or until something fails.
+
+use transfer::chunk::ChunkHasher;
+use transfer::journal::{ChunkState, Entry};
+use transfer::{Error, ErrorKind, ExtentKind, Order, Result};
+
+use super::plan::Task;
+use super::{InWork, PIECE_BYTES, Shared, Slot, lock_slot};
+
+const DOING: &str = "copy a disk";
+
+impl Shared<'_> {
+    pub(super) fn run_worker(&self, slot: &Slot) {
+        // Counted down also when the work panics: the committer must not wait for ever.
+        let _leaving = Leaving(self);
+        let mut buffer = vec![0; PIECE_BYTES];
+        loop {
+            match self.next_task().and_then(|task| task.map(|task| self.work(&task, slot, &mut buffer)).transpose()) {
+                Ok(Some(())) => {}
+                Ok(None) => return,
+                Err(error) => return self.fail(error),
+            }
+        }
+    }
+
+    fn next_task(&self) -> Result<Option<Task>> {
+        self.ends.cancel.check(DOING)?;
+        let mut state = self.lock();
+        if state.error.is_some() {
+            return Ok(None);
+        }
+        state.plan.next(self.ends.source, self.start)
+    }
+
+    fn work(&self, task: &Task, slot: &Slot, buffer: &mut [u8]) -> Result<()> {
+        match *task {
+            Task::Zero { first, count, kept } => self.zero(first, count, kept),
+            Task::Chunk { index, kept } => self.chunk(index, kept, slot, buffer),
+        }
+    }
+
+    /// Makes chunks read as zero. Also those that the journal has: it costs a sink nothing, and
+    /// looking at them would cost what the capacity is.
+    fn zero(&self, first: u64, count: u64, kept: u64) -> Result<()> {
+        let chunks = self.start.chunks();
+        let range = chunks.range(first).start..chunks.range(first + count - 1).end;
+        let len_bytes = range.end - range.start;
+        match self.ends.sink.order() {
+            // What lies before is there, and the journal says that it is zeros.
+            Order::Ascending { next } if next >= range.end => {}
+            Order::Ascending { next } if next > range.start => self.ends.sink.write_zeroes(next, range.end - next)?,
+            _ => self.ends.sink.write_zeroes(range.start, len_bytes)?,
+        }
+        self.observer.settled(len_bytes);
+        let mut state = self.lock();
+        if kept < count {
+            state.finished.push(Entry::Zero { first, count });
+        }
+        Ok(())
+    }
+
+    fn chunk(&self, index: u64, kept: Option<ChunkState>, slot: &Slot, buffer: &mut [u8]) -> Result<()> {
+        let range = self.start.chunks().range(index);
+        let hasher = self.kept_part(index, kept, buffer)?;
+        let kept_bytes = hasher.len_bytes();
+        self.observer.settled(kept_bytes);
+        *lock_slot(slot) = Some(InWork { chunk: index, hasher, journaled_bytes: kept_bytes });
+        let mut at = range.start + kept_bytes;
+        if at < range.end {
+            for extent in self.ends.source.extents(at..range.end)? {
+                while at < extent.range.end {
+                    let len = (extent.range.end - at).min(PIECE_BYTES as u64);
+                    self.piece(at, len, extent.kind == ExtentKind::Zero, slot, buffer)?;
+                    at += len;
+                }
+            }
+        }
+        let finished = lock_slot(slot).take().and_then(|mut work| work.take_entry());
+        self.lock().finished.extend(finished);
+        Ok(())
+    }
+
+    /// Copies one piece of the chunk in work.
+    fn piece(&self, offset: u64, len_bytes: u64, zero: bool, slot: &Slot, buffer: &mut [u8]) -> Result<()> {
+        self.ends.cancel.check(DOING)?;
+        let piece = &mut buffer[..usize::try_from(len_bytes).unwrap_or(PIECE_BYTES)];
+        if zero {
+            self.ends.sink.write_zeroes(offset, len_bytes)?;
+        } else {
+            self.ends.source.read_range(offset, piece)?;
+            self.ends.sink.write_at(offset, piece)?;
+        }
+        // Only now, after the write has returned, may a commit claim the bytes.
+        if let Some(work) = lock_slot(slot).as_mut() {
+            if zero { work.hasher.update_zeroes(len_bytes) } else { work.hasher.update(piece) }
+        }
+        self.observer.settled(len_bytes);
+        self.count_written(len_bytes, if zero { 0 } else { len_bytes })
+    }
+
+    /// Counts what was written; waits while much more than a commit's worth is not durable.
+    fn count_written(&self, len_bytes: u64, read_bytes: u64) -> Result<()> {
+        let mut state = self.lock();
+        state.copied.read_bytes += read_bytes;
+        state.uncommitted_bytes += len_bytes;
+        if state.uncommitted_bytes >= self.due_bytes {
+            self.changed.notify_all();
+        }
+        while state.uncommitted_bytes >= self.due_bytes.saturating_mul(2) && state.error.is_none() {
+            state = self.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        Ok(())
+    }
+
+    /// Reads back what the journal has of a chunk. Returns a hasher behind the part that is right,
+    /// or at the chunk's start when it is not.
+    fn kept_part(&self, index: u64, kept: Option<ChunkState>, buffer: &mut [u8]) -> Result<ChunkHasher> {
+        let start = self.start.chunks().range(index).start;
+        let kept_bytes = kept.map_or(0, |kept| kept.len_bytes);
+        let ascending = match self.ends.sink.order() {
+            Order::Any => None,
+            Order::Ascending { next } => Some(next.saturating_sub(start)),
+        };
+        // An ascending sink cannot go back: what it has and the journal has must be one.
+        let there = ascending.unwrap_or(kept_bytes).min(self.start.chunks().len_bytes(index));
+        let mut hasher = ChunkHasher::new();
+        while hasher.len_bytes() < there {
+            self.ends.cancel.check(DOING)?;
+            let len = (there - hasher.len_bytes()).min(PIECE_BYTES as u64);
+            let piece = &mut buffer[..usize::try_from(len).unwrap_or(PIECE_BYTES)];
+            self.ends.sink.read_at(start + hasher.len_bytes(), piece)?;
+            hasher.update(piece);
+        }
+        let right = kept.is_none_or(|kept| hasher.len_bytes() == kept.len_bytes && hasher.value() == kept.value);
+        let right = right && hasher.len_bytes() == kept_bytes;
+        let mut state = self.lock();
+        if right {
+            state.copied.kept_bytes += kept_bytes;
+            return Ok(hasher);
+        }
+        state.copied.wrong_bytes += kept_bytes;
+        if ascending.is_some() {
+            let context = format!("go on with a disk: its bytes from {start} on are not what the journal says");
+            return Err(Error::new(ErrorKind::Checkpoint, context));
+        }
+        Ok(ChunkHasher::new())
+    }
+}
+
+/// Counts a worker out.
+struct Leaving<'a, 'b>(&'a Shared<'b>);
+
+impl Drop for Leaving<'_, '_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.working -= 1;
+        if std::thread::panicking() {
+            let ended = || Error::new(ErrorKind::Sink, "copy a disk: a worker ended unexpectedly");
+            state.error.get_or_insert_with(ended);
+        }
+        drop(state);
+        self.0.changed.notify_all();
+    }
+}
