@@ -19,8 +19,11 @@
 //! Deliberately absent: networks (retries, budgets and limits are the transfer engine's), the choice of
 //! files and formats, and [`Sink::finish`], which is the caller's.
 
+mod file;
 mod plan;
 mod work;
+
+pub use file::JournalFile;
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
