@@ -13,12 +13,17 @@ use anyhow::{Context as _, Result, bail};
 use crate::harness::{self, Tally};
 use crate::{cargo, check, step};
 
+/// How long each fuzz target runs in the tests.
+const FUZZ_MS: &str = "10000";
+
 /// Runs everything.
 pub(crate) fn run() -> Result<()> {
     step("build all programs", &mut cargo(&["build", "--workspace", "--bins"]))?;
     let checks = check::run()?;
     let log = skip_log()?;
-    let tally = harness::run(cargo(&["test", "--workspace", "--no-fail-fast"]).env("HYPER2KVM_SKIP_LOG", &log))?;
+    let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    tests.env("HYPER2KVM_SKIP_LOG", &log).env("HYPER2KVM_FUZZ_MS", FUZZ_MS);
+    let tally = harness::run(&mut tests)?;
     let skips = fs::read_to_string(&log).context("read the skip log")?;
     fs::remove_file(&log).context("remove the skip log")?;
     std::io::stdout().lock().write_all(summary(&tally, &checks, &skips).as_bytes()).context("show the summary")?;

@@ -4,6 +4,7 @@
 
 mod damage;
 mod foreign;
+mod fuzz;
 mod garbage;
 mod judge;
 mod model;
