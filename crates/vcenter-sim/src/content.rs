@@ -6,15 +6,17 @@
 //!
 //! ```text
 //!  DiskContent ──GrainReader──► grains, ascending, zeros left out ──► export streams
-//!              └─read_range───► raw bytes of any range             ──► judges
+//!   │          └─read_range───► raw bytes of any range             ──► judges
+//!   └ layered: what a guest wrote above snapshots ([`Delta`]), over the disk as it was
 //! ```
 //!
 //! **Invariant:** both ways give the same bytes, and the same inventory gives the same bytes in
-//! every run. Deliberately absent: writing. Guests of a simulator change nothing.
+//! every run. Deliberately absent: writing. What a guest writes is known before it does.
 
 mod delta;
 mod file;
 mod grains;
+mod layers;
 mod pool;
 mod random;
 mod seeded;
@@ -24,13 +26,14 @@ pub use grains::{Grain, GrainReader, Step};
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use diskimage::vmdk::stream_write::GRAIN_LEN;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::inventory::{Content, Disk};
 use file::FileContent;
+use layers::Layers;
 use seeded::Seeded;
 
 pub(crate) use random::fill as fill_random;
@@ -51,6 +54,7 @@ pub struct DiskContent {
 enum Kind {
     Seeded(Seeded),
     File(FileContent),
+    Layered(Layers),
 }
 
 /// What makes two disks have the same bytes: then their streams and hashes are the same, too.
@@ -60,6 +64,8 @@ pub enum ContentKey {
     Seeded(u64, u64, u8, u64),
     /// File and capacity. The file is taken to stay as it is while the simulator runs.
     File(PathBuf, u64),
+    /// What lies below, which disk of its VM it is, and seed and share of each link above, lowest first.
+    Layered(Box<ContentKey>, usize, Vec<(u64, u16)>),
 }
 
 impl DiskContent {
@@ -93,6 +99,15 @@ impl DiskContent {
         Ok(Self { capacity_bytes, kind, populated_bytes: OnceLock::new() })
     }
 
+    /// Puts what a guest wrote above the disk `disk` of its VM over `base`: the bytes that the guest
+    /// sees with these links, lowest first. Links without writes change nothing, and are not kept.
+    #[must_use]
+    pub fn layered(base: &Arc<Self>, disk: usize, deltas: &[Delta]) -> Arc<Self> {
+        let Some(layers) = Layers::new(base, disk, deltas) else { return Arc::clone(base) };
+        let capacity_bytes = base.capacity_bytes;
+        Arc::new(Self { capacity_bytes, kind: Kind::Layered(layers), populated_bytes: OnceLock::new() })
+    }
+
     /// Returns the size of the disk.
     #[must_use]
     pub fn capacity_bytes(&self) -> u64 {
@@ -108,6 +123,7 @@ impl DiskContent {
                 ContentKey::Seeded(seed, fill, compressibility, self.capacity_bytes)
             }
             Kind::File(file) => ContentKey::File(file.path().to_owned(), self.capacity_bytes),
+            Kind::Layered(layers) => layers.key(),
         }
     }
 
@@ -121,11 +137,13 @@ impl DiskContent {
             }
             // Neither name nor time: a copy of the file is the same disk.
             Kind::File(file) => mix(file.len_bytes()),
+            Kind::Layered(layers) => layers.fingerprint(),
         };
         mix(identity ^ self.capacity_bytes)
     }
 
-    /// Returns whether grains come from memory, so that making a stream never waits for a disk.
+    /// Returns whether grains come from memory and deflated, so that making a stream neither waits for a
+    /// disk nor takes long.
     #[must_use]
     pub fn is_in_memory(&self) -> bool {
         matches!(self.kind, Kind::Seeded(_))
@@ -144,6 +162,7 @@ impl DiskContent {
         match &self.kind {
             Kind::Seeded(seeded) => seeded.read_range(offset, buffer),
             Kind::File(file) => file.read_range(offset, buffer)?,
+            Kind::Layered(layers) => layers.read_range(offset, buffer)?,
         }
         Ok(())
     }
@@ -159,24 +178,58 @@ impl DiskContent {
         if let Some(&bytes) = self.populated_bytes.get() {
             return Ok(bytes);
         }
-        let bytes = match &self.kind {
-            Kind::Seeded(seeded) => {
-                let grains = self.grain_count();
-                (0..grains).filter(|&index| seeded.has_data(index)).map(|index| self.grain_bytes(index)).sum()
+        let mut scratch = Vec::new();
+        let mut bytes = 0;
+        for index in (0..self.grain_count()).take_while(|&index| !self.is_zero_from(index)) {
+            if self.is_populated(index, &mut scratch)? {
+                bytes += self.grain_bytes(index);
             }
-            Kind::File(file) => {
-                let mut data = vec![0; GRAIN_LEN];
-                let mut sum = 0;
-                for index in 0..file.len_bytes().div_ceil(GRAIN_BYTES) {
-                    file.read_range(index * GRAIN_BYTES, &mut data)?;
-                    if data.iter().any(|&byte| byte != 0) {
-                        sum += self.grain_bytes(index);
-                    }
-                }
-                sum
-            }
-        };
+        }
         Ok(*self.populated_bytes.get_or_init(|| bytes))
+    }
+
+    /// Returns whether a grain may hold data: what is cheap to say, without reading a file.
+    fn may_have_data(&self, index: u64) -> bool {
+        match &self.kind {
+            Kind::Seeded(seeded) => seeded.has_data(index),
+            // Whoever writes a grain of a file leaves out zeros, which it must look for anyway.
+            Kind::File(_) => !self.is_zero_from(index),
+            Kind::Layered(layers) => layers.may_have_data(index),
+        }
+    }
+
+    /// Returns whether it is plain that nothing but zeros follows from a grain on.
+    fn is_zero_from(&self, index: u64) -> bool {
+        match &self.kind {
+            Kind::Seeded(seeded) => seeded.is_empty(),
+            Kind::File(file) => index * GRAIN_BYTES >= file.len_bytes(),
+            Kind::Layered(_) => false,
+        }
+    }
+
+    /// Returns the pool that a grain comes from, unless it comes from elsewhere.
+    fn seeded(&self, index: u64) -> Option<&Seeded> {
+        match &self.kind {
+            Kind::Seeded(seeded) => Some(seeded),
+            Kind::File(_) => None,
+            Kind::Layered(layers) => layers.seeded(index),
+        }
+    }
+
+    /// Returns whether a grain does hold data; a file is read for it, into `scratch`.
+    fn is_populated(&self, index: u64, scratch: &mut Vec<u8>) -> io::Result<bool> {
+        if !self.may_have_data(index) {
+            return Ok(false);
+        }
+        match &self.kind {
+            Kind::Seeded(_) => Ok(true),
+            Kind::Layered(layers) => layers.is_populated(index, scratch),
+            Kind::File(file) => {
+                scratch.resize(GRAIN_LEN, 0);
+                file.read_range(index * GRAIN_BYTES, scratch)?;
+                Ok(scratch.iter().any(|&byte| byte != 0))
+            }
+        }
     }
 
     /// Returns the number of grains, the last one perhaps short.

@@ -11,10 +11,13 @@
 use super::GRAIN_BYTES;
 use super::random::{fill, mix};
 
-/// One link above the disks of a VM.
+/// What was written while one link was the top of the chain.
+///
+/// Deltas of the same `number`, which stand side by side, are one link: a removed snapshot lets two
+/// links become one, whose later writes count. Number 0 is the disk itself, into which links were merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Delta {
-    /// The number in the link's file names: 1 for `web01-000001.vmdk`.
+    /// The number in the link's file names: 1 for `web01-000001.vmdk`, 0 for `web01.vmdk`.
     pub number: u32,
     /// Same seed, same writes.
     pub seed: u64,
@@ -23,6 +26,12 @@ pub struct Delta {
 }
 
 impl Delta {
+    /// Groups the deltas of a chain, lowest first, by the links that they are now: the first group may be
+    /// what was merged into the disk itself (number 0).
+    pub fn links(deltas: &[Self]) -> impl DoubleEndedIterator<Item = &[Self]> {
+        deltas.chunk_by(|lower, upper| lower.number == upper.number)
+    }
+
     /// Returns whether the guest wrote a grain (64 KiB, counted from 0) of the VM's disk `disk`.
     #[must_use]
     pub fn wrote(&self, disk: usize, grain: u64) -> bool {

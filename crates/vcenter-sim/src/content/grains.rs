@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use diskimage::vmdk::stream_write::GRAIN_LEN;
 
-use super::{DiskContent, GRAIN_BYTES, Kind};
+use super::{DiskContent, GRAIN_BYTES};
 
 /// Grains that one step looks at when they hold nothing: some tenths of a millisecond.
 const EMPTY_GRAINS_MAX: u64 = 1 << 16;
@@ -51,24 +51,14 @@ impl GrainReader {
     ///
     /// When the file underneath cannot be read.
     pub fn step(&mut self) -> io::Result<Step<'_>> {
-        let found = match &self.content.kind {
-            Kind::Seeded(seeded) if seeded.is_empty() => None,
-            Kind::Seeded(seeded) => {
-                let end = self.content.grain_count().min(self.next.saturating_add(EMPTY_GRAINS_MAX));
-                match (self.next..end).find(|&index| seeded.has_data(index)) {
-                    Some(index) => Some(index),
-                    None if end < self.content.grain_count() => {
-                        self.next = end;
-                        return Ok(Step::Nothing);
-                    }
-                    None => None,
-                }
-            }
-            // Whoever writes a grain of a file leaves out zeros, which it must look for anyway.
-            Kind::File(file) => Some(self.next).filter(|&index| index * GRAIN_BYTES < file.len_bytes()),
-        };
-        let Some(index) = found else {
-            return Ok(Step::End);
+        let grains = self.content.grain_count();
+        if self.content.is_zero_from(self.next) {
+            self.next = grains;
+        }
+        let end = grains.min(self.next.saturating_add(EMPTY_GRAINS_MAX));
+        let Some(index) = (self.next..end).find(|&index| self.content.may_have_data(index)) else {
+            self.next = end;
+            return Ok(if end < grains { Step::Nothing } else { Step::End });
         };
         self.next = index + 1;
         self.read(index).map(|grain| Step::Grain(index, grain))
@@ -76,8 +66,8 @@ impl GrainReader {
 
     fn read(&mut self, index: u64) -> io::Result<Grain<'_>> {
         let len = self.content.grain_bytes(index);
-        if let Kind::Seeded(seeded) = &self.content.kind
-            && len == GRAIN_BYTES
+        if len == GRAIN_BYTES
+            && let Some(seeded) = self.content.seeded(index)
         {
             seeded.deflated_grain(index, &mut self.buffer);
             return Ok(Grain::Deflated(&self.buffer));

@@ -1,5 +1,4 @@
 use std::io::Write;
-use std::sync::Arc;
 
 use diskimage::vmdk::grain::GrainInflater;
 
@@ -141,4 +140,90 @@ fn a_file_that_is_longer_than_its_disk_or_not_there_is_refused() {
         assert_eq!(error.kind(), ErrorKind::Inventory);
         assert!(error.to_string().contains(word), "{error}");
     }
+}
+
+fn delta(number: u32, share: u16) -> Delta {
+    Delta { number, seed: 77 + u64::from(number), share }
+}
+
+#[test]
+fn the_highest_link_that_wrote_a_grain_counts_and_else_the_disk_below() {
+    let base = seeded(65536 * 60 + 512, 3, 0.4, 0.5);
+    let (lower, upper) = (delta(1, 0x5000), delta(2, 0x3000));
+    let (below, content) = (raw(&base), raw(&DiskContent::layered(&base, 1, &[lower, upper])));
+    let mut seen = [0; 3];
+    for (index, grain) in (0..).zip(content.chunks(GRAIN_LEN)) {
+        let at = usize::try_from(index * GRAIN_BYTES).unwrap();
+        let mut expected = below[at..at + grain.len()].to_vec();
+        let writer = [upper, lower].into_iter().find(|delta| delta.wrote(1, index));
+        if let Some(delta) = writer {
+            delta.fill(1, index, &mut expected);
+        }
+        seen[usize::try_from(writer.map_or(0, |delta| delta.number)).unwrap()] += 1;
+        assert!(grain == expected, "grain {index}");
+    }
+    assert!(seen.iter().all(|&grains| grains > 5), "{seen:?}");
+}
+
+#[test]
+fn a_layered_disk_gives_the_same_bytes_as_stream_as_ranges_and_as_a_count() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&[7; 65536 + 100]).unwrap();
+    let bases = [
+        seeded(65536 * 40 + 512, 11, 0.3, 0.5),
+        seeded(65536 * 40, 11, 0.0, 0.5),
+        open(65536 * 20 + 1024, Content::File { path: file.path().to_owned() }),
+    ];
+    for base in bases {
+        let content = DiskContent::layered(&base, 0, &[delta(1, 0x4000), delta(2, 0x2000)]);
+        let whole = raw(&content);
+        assert!(whole == expanded(&content));
+        let populated: usize = whole.chunks(GRAIN_LEN).filter(|g| g.iter().any(|&b| b != 0)).map(<[u8]>::len).sum();
+        assert_eq!(content.populated_bytes().unwrap(), u64::try_from(populated).unwrap());
+        for (start, len) in [(1, 9), (65530, 30), (70_000, 300_000), (65536, 65536)] {
+            let mut part = vec![0xaa; len];
+            content.read_range(start, &mut part).unwrap();
+            let start = usize::try_from(start).unwrap();
+            assert!(part == whole[start..start + len], "{start}+{len}");
+        }
+    }
+}
+
+#[test]
+fn links_without_writes_are_the_disk_itself_and_others_are_another_disk() {
+    let base = seeded(65536 * 40, 11, 0.3, 0.5);
+    assert!(Arc::ptr_eq(&DiskContent::layered(&base, 0, &[]), &base));
+    assert!(Arc::ptr_eq(&DiskContent::layered(&base, 0, &[delta(1, 0)]), &base));
+    let layered = |disk, deltas: &[Delta]| DiskContent::layered(&base, disk, deltas);
+    let all = [
+        Arc::clone(&base),
+        layered(0, &[delta(1, 9)]),
+        layered(1, &[delta(1, 9)]),
+        layered(0, &[delta(1, 8)]),
+        layered(0, &[delta(2, 9)]),
+        layered(0, &[delta(1, 9), delta(2, 9)]),
+    ];
+    let keys: std::collections::HashSet<_> = all.iter().map(|content| content.key()).collect();
+    let fingerprints: std::collections::BTreeSet<_> = all.iter().map(|content| content.fingerprint()).collect();
+    assert_eq!((keys.len(), fingerprints.len()), (all.len(), all.len()));
+    // A merge renames links; the bytes stay.
+    let renamed = Delta { number: 0, ..delta(1, 9) };
+    assert_eq!(layered(0, &[renamed]).key(), layered(0, &[delta(1, 9)]).key());
+}
+
+#[test]
+fn a_chain_over_a_large_empty_disk_is_walked_in_bounded_steps() {
+    let base = seeded(64 << 30, 9, 0.0, 0.5);
+    let content = DiskContent::layered(&base, 0, &[Delta { number: 1, seed: 5, share: 4 }]);
+    let mut reader = GrainReader::new(Arc::clone(&content));
+    let (mut grains, mut pauses) = (0, 0);
+    loop {
+        match reader.step().unwrap() {
+            Step::End => break,
+            Step::Nothing => pauses += 1,
+            Step::Grain(..) => grains += 1,
+        }
+    }
+    assert_eq!(grains * GRAIN_BYTES, content.populated_bytes().unwrap());
+    assert!(grains > 20 && pauses > 0, "{grains} grains, {pauses} pauses");
 }
