@@ -65,7 +65,7 @@ pub enum ContentKey {
     /// File and capacity. The file is taken to stay as it is while the simulator runs.
     File(PathBuf, u64),
     /// What lies below, which disk of its VM it is, and seed and share of each link above, lowest first.
-    Layered(Box<ContentKey>, usize, Vec<(u64, u16)>),
+    Layered(Box<Self>, usize, Vec<(u64, u16)>),
 }
 
 impl DiskContent {

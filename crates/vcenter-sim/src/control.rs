@@ -5,7 +5,7 @@
 //! | `GET /report` | what was seen: connections, requests, bytes, leases, sessions, faults that struck |
 //! | `GET /faults` | the switches and faults that hold now |
 //! | `POST /faults` | changes those that the JSON object names; `null` restores a default |
-//! | `GET /disks?vm=PATH&disk=N` | the raw bytes of a disk |
+//! | `GET /disks?vm=PATH&disk=N` | the raw bytes of a disk; with `&snapshot=NAME` those that a snapshot keeps |
 //! | `GET /disks/sha256?vm=PATH&disk=N` | their SHA-256 and size |
 //! | `POST /shutdown` | stops the simulator |
 //!

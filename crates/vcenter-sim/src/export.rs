@@ -21,10 +21,10 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::content::{ContentKey, DiskContent, mix};
+use crate::content::{ContentKey, Delta, DiskContent, mix};
 use crate::error::{Error, ErrorKind, Result};
 use crate::faults::FileNames;
-use crate::hardware::Layout;
+use crate::hardware::{Layout, Place};
 use crate::inventory::{Inventory, Vm};
 use crate::stream::{Blob, Digests, FileStream};
 use running::Running;
@@ -42,6 +42,28 @@ pub struct ExportItem {
     pub disk: bool,
     /// Bytes, for what is no disk; the length of a disk's stream is not known beforehand.
     pub file_size: Option<u64>,
+}
+
+/// What a lease is to offer.
+#[derive(Clone, Debug)]
+pub struct Offer<'a> {
+    /// The VM.
+    pub vm: &'a Vm,
+    /// Its reference.
+    pub vm_moref: &'a str,
+    /// Drives with image files in them.
+    pub images: Vec<(Place, String)>,
+    /// What the guest wrote above the disks, up to the state that is exported.
+    pub deltas: &'a [Delta],
+}
+
+impl<'a> Offer<'a> {
+    /// Returns a VM as its inventory has it.
+    #[must_use]
+    pub fn of(vm: &'a Vm, vm_moref: &'a str) -> Self {
+        let drives = Layout::of(vm).map(|layout| layout.cdroms).unwrap_or_default();
+        Self { vm, vm_moref, images: drives.into_iter().zip(vm.isos.iter().cloned()).collect(), deltas: &[] }
+    }
 }
 
 /// A file that was sent from its first to its last byte.
@@ -134,14 +156,19 @@ impl Exports {
         self.disks.get(vm_path)?.get(index).cloned()
     }
 
+    /// Offers the files of a VM as its inventory has it; see [`Self::open_offer`].
+    pub fn open(&self, lease: &str, vm: &Vm, vm_moref: &str) -> Vec<ExportItem> {
+        self.open_offer(lease, &Offer::of(vm, vm_moref))
+    }
+
     /// Offers the files of a VM under a new ticket: disks, then nvram, then ISO images.
     ///
     /// A VM that is not of this simulator's inventory has no files. Files that the same lease offered
     /// before are closed.
-    pub fn open(&self, lease: &str, vm: &Vm, vm_moref: &str) -> Vec<ExportItem> {
+    pub fn open_offer(&self, lease: &str, offer: &Offer<'_>) -> Vec<ExportItem> {
         self.close(lease);
         let ticket = uuid::Uuid::new_v4().to_string();
-        let files = self.files_of(vm, vm_moref, &ticket);
+        let files = self.files_of(offer, &ticket);
         let items = files.iter().map(|file| file.item.clone()).collect();
         let files = Arc::new(LeaseFiles { ticket: ticket.clone(), files, running: Running::default() });
         let mut leases = lock(&self.leases);
@@ -201,19 +228,20 @@ impl Exports {
         *lock(&file.sent) = Some(known);
     }
 
-    fn files_of(&self, vm: &Vm, vm_moref: &str, ticket: &str) -> Vec<Arc<LeaseFile>> {
+    fn files_of(&self, offer: &Offer<'_>, ticket: &str) -> Vec<Arc<LeaseFile>> {
+        let Offer { vm, vm_moref, images, deltas } = offer;
         let (Some(contents), Ok(layout)) = (self.disks.get(&vm.path), Layout::of(vm)) else {
             return Vec::new();
         };
         let disks = contents.iter().zip(&layout.disks).enumerate().map(|(index, (content, place))| {
-            let source = FileSource::Disk(Arc::clone(content));
+            let source = FileSource::Disk(DiskContent::layered(content, index, deltas));
             (layout.export_key(vm_moref, place), format!("disk-{index}.vmdk"), source)
         });
         let nvram = (vm.nvram_bytes > 0).then(|| {
             let source = FileSource::Blob { seed: text_seed(&vm.path), len_bytes: vm.nvram_bytes };
             (format!("/{vm_moref}/nvram"), "file-0.nvram".to_owned(), source)
         });
-        let isos = (1..).zip(vm.isos.iter().zip(&layout.cdroms)).map(|(number, (iso, place))| {
+        let isos = (1..).zip(images).map(|(number, (place, iso))| {
             let seed = text_seed(iso);
             let source = FileSource::Blob { seed, len_bytes: iso_len_bytes(seed) };
             (layout.export_key(vm_moref, place), format!("file-{number}.iso"), source)

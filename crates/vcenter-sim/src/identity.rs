@@ -9,6 +9,9 @@ use crate::inventory::Vm;
 /// Virtual hardware of all VMs: what vSphere 7.0 U2 makes, which every converter knows.
 pub const HARDWARE_VERSION: &str = "vmx-19";
 
+/// For what [`path_hash`] is asked when a guest writes; the others are below.
+pub(crate) const GUEST_WRITES: u64 = 4;
+
 /// Returns `config.instanceUuid`: the inventory's, or one made from the path.
 #[must_use]
 pub fn instance_uuid(vm: &Vm) -> Uuid {
@@ -40,7 +43,8 @@ fn uuid_of(vm: &Vm, purpose: u64) -> Uuid {
     Builder::from_random_bytes(bytes).into_uuid()
 }
 
-fn path_hash(vm: &Vm, purpose: u64) -> u64 {
+/// Returns a number that follows from the VM's path and what it is for.
+pub(crate) fn path_hash(vm: &Vm, purpose: u64) -> u64 {
     vm.path.bytes().fold(mix(purpose), |hash, byte| mix(hash ^ u64::from(byte)))
 }
 

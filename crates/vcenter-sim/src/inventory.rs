@@ -5,6 +5,7 @@
 //! may rely on a datacenter, a host and a place for every device. Nothing here changes while the
 //! simulator runs.
 
+mod guest;
 mod load;
 mod scenario;
 mod size;
@@ -14,6 +15,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::faults::Settings;
+pub use guest::{SNAPSHOTS_MAX, Snapshot, Tools};
+pub(crate) use load::is_datastore_path;
 pub use size::Size;
 
 /// Everything that a simulated vCenter knows.
@@ -181,6 +184,18 @@ pub struct Vm {
     /// Paths of ISO images in CD-ROM drives, `[datastore] dir/x.iso`; sizes for export are made up.
     #[serde(default)]
     pub isos: Vec<String>,
+    /// `running`, `notRunning` or `notInstalled`: VMware Tools in the guest, while the VM is on.
+    #[serde(default)]
+    pub tools: Tools,
+    /// Seconds from `ShutdownGuest`, `RebootGuest` or `StandbyGuest` to their effect.
+    #[serde(default = "guest::default_shutdown")]
+    pub shutdown_s: f64,
+    /// Part of the grains (64 KiB) of each disk that the guest writes above each snapshot, 0.0 to 1.0.
+    #[serde(default)]
+    pub guest_writes: f64,
+    /// Snapshots that it has from the start, each the child of the one before.
+    #[serde(default, rename = "snapshot")]
+    pub snapshots: Vec<Snapshot>,
 }
 
 impl Vm {

@@ -47,6 +47,19 @@ pub struct DescriptorFile {
     pub chunk_size: Option<i64>,
 }
 
+/// What is described.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine<'a> {
+    /// The VM.
+    pub vm: &'a Vm,
+    /// Its reference.
+    pub vm_moref: &'a str,
+    /// Its name in the package.
+    pub name: &'a str,
+    /// The storage hardware that it has now.
+    pub layout: &'a Layout,
+}
+
 /// Returns the descriptor of a VM.
 ///
 /// Sizes are echoed. Images of CD-ROM drives are left out unless `include_image_files`; a disk without a
@@ -54,15 +67,12 @@ pub struct DescriptorFile {
 /// `export_options`, `mac`, `uuid` and `nodevicesubtypes` have an effect.
 #[must_use]
 pub fn descriptor(
-    vm: &Vm,
-    vm_moref: &str,
-    name: &str,
+    machine: Machine<'_>,
     files: &[DescriptorFile],
     include_image_files: bool,
     export_options: &[String],
 ) -> String {
-    let layout = Layout::of(vm).unwrap_or_else(|_| Layout { controllers: vec![], disks: vec![], cdroms: vec![] });
-    let machine = Machine { vm, vm_moref, name, layout: &layout };
+    let name = machine.name;
     let is_image = |file: &DescriptorFile| machine.cdrom_keys().any(|key| key == file.device_id);
     let files: Vec<_> = files.iter().filter(|file| include_image_files || !is_image(file)).collect();
     let option = |name: &str| export_options.iter().any(|option| option == name);
@@ -93,15 +103,6 @@ fn references(xml: &mut Xml, files: &[&DescriptorFile]) {
             xml.empty("File", &attributes);
         }
     });
-}
-
-/// What is described.
-#[derive(Clone, Copy)]
-struct Machine<'a> {
-    vm: &'a Vm,
-    vm_moref: &'a str,
-    name: &'a str,
-    layout: &'a Layout,
 }
 
 impl Machine<'_> {

@@ -4,6 +4,7 @@
 //!  post ─► session ─► dispatch ─┬─► content, search, view      what exists
 //!                               ├─► retrieve, filter           properties, once or on change
 //!                               ├─► export (lease), task       what takes time
+//!                               ├─► power, snapshot, reconfig  what changes a VM, by tasks
 //!                               └─► fault                      refusals
 //!  model: the objects, fixed · state: all that changes, one lock · property: what objects say
 //! ```
@@ -12,7 +13,9 @@
 //! unless the simulator was told to be lenient.
 
 mod call;
+mod chain;
 mod clock;
+mod configured;
 mod content;
 mod descriptor;
 mod dispatch;
@@ -23,11 +26,14 @@ mod kinds;
 mod lease;
 mod model;
 mod path;
+mod power;
 mod property;
+mod reconfig;
 mod report;
 mod retrieve;
 mod search;
 mod session;
+mod snapshot;
 mod state;
 mod task;
 mod version;
@@ -42,6 +48,7 @@ use tokio::sync::watch;
 use vsphere::wire::generated::{Login, UserSession};
 use vsphere::wire::{Element, Limits, Method as _, MoRef, fault_xml, parse_request, response_xml};
 
+use crate::content::Delta;
 use crate::faults::Options;
 use crate::inventory::Inventory;
 use crate::world::World;
@@ -149,6 +156,19 @@ impl Soap {
     /// Returns what the control endpoint tells about sessions, leases, views and calls.
     pub fn report(&self) -> serde_json::Value {
         report::report(self, &self.lock(), &self.paths)
+    }
+
+    /// Returns what the guest of a VM has written above its disks: up to now, or up to the first snapshot of
+    /// this name. `None` when there is no such VM or snapshot.
+    pub fn deltas(&self, vm_path: &str, snapshot: Option<&str>) -> Option<Vec<Delta>> {
+        let vm = self.paths.iter().position(|path| path == vm_path)?;
+        let state = self.lock();
+        let vm = state.vms.get(vm)?;
+        let end = match snapshot {
+            None => vm.deltas.len(),
+            Some(name) => vm.snapshots.iter().find(|snapshot| snapshot.wish.name == name)?.frozen,
+        };
+        vm.deltas.get(..end).map(<[Delta]>::to_vec)
     }
 
     /// Returns true when the cookie belongs to a live session.

@@ -62,12 +62,16 @@ fn find(world: &World, query: Option<&str>) -> Result<Arc<DiskContent>, (StatusC
         Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
     };
     let (Some(vm), Some(disk)) = (parameter("vm"), parameter("disk").and_then(|disk| disk.parse().ok())) else {
-        return Err((StatusCode::BAD_REQUEST, "say ?vm=PATH&disk=NUMBER\n".to_owned()));
+        let rule = "say ?vm=PATH&disk=NUMBER or ?vm=PATH&disk=NUMBER&snapshot=NAME\n";
+        return Err((StatusCode::BAD_REQUEST, rule.to_owned()));
     };
-    world
-        .exports
-        .disk(&vm, disk)
-        .ok_or_else(|| (StatusCode::NOT_FOUND, format!("VM `{vm}` with disk {disk} is not in the inventory\n")))
+    let Some(base) = world.exports.disk(&vm, disk) else {
+        return Err((StatusCode::NOT_FOUND, format!("VM `{vm}` with disk {disk} is not in the inventory\n")));
+    };
+    let snapshot = parameter("snapshot");
+    let deltas = world.soap.deltas(&vm, snapshot.as_deref());
+    let unknown = || (StatusCode::NOT_FOUND, format!("VM `{vm}` has no snapshot `{}`\n", snapshot.unwrap_or_default()));
+    Ok(DiskContent::layered(&base, disk, &deltas.ok_or_else(unknown)?))
 }
 
 /// Reads a disk on a blocking thread, until its end, an error, or nobody listens any more.

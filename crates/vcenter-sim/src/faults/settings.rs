@@ -44,6 +44,18 @@ pub struct Settings {
     pub complete_fault: bool,
     /// Answers the next so many `HttpNfcLeaseProgress` with a fault; counts down.
     pub progress_fails: u32,
+    /// Ends the task of a snapshot that quiesces the guest late, in `ApplicationQuiesceFault`.
+    pub quiesce_fault: bool,
+    /// Ends the task of a snapshot late, in `NoDiskSpace`.
+    pub snapshot_no_space: bool,
+    /// Time that removing a snapshot takes.
+    pub snapshot_remove_ms: u64,
+    /// Leaves the links of removed snapshots as they are, so that `runtime.consolidationNeeded` holds.
+    pub consolidation_needed_after_remove: bool,
+    /// Lets tasks of this method (`CreateSnapshot_Task`) run for ever, at 50 percent.
+    pub endless_task: Option<String>,
+    /// Lets guests ignore `ShutdownGuest`, which answers as ever.
+    pub shutdown_ignored: bool,
 }
 
 impl Default for Settings {
@@ -70,6 +82,13 @@ impl Default for Settings {
             create_descriptor_fault: false,
             complete_fault: false,
             progress_fails: 0,
+            quiesce_fault: false,
+            snapshot_no_space: false,
+            // As long as a power task.
+            snapshot_remove_ms: 40,
+            consolidation_needed_after_remove: false,
+            endless_task: None,
+            shutdown_ignored: false,
         }
     }
 }

@@ -129,6 +129,7 @@ impl Inventory {
         if let Some(iso) = vm.isos.iter().find(|iso| !is_datastore_path(iso)) {
             return Err(format!("`{iso}` is not of the form `[datastore] dir/x.iso`"));
         }
+        super::guest::check(vm)?;
         Layout::of(vm).map(drop)
     }
 }
@@ -177,7 +178,8 @@ fn one_of(what: &str, word: &str, words: &[&str]) -> std::result::Result<(), Str
     Err(format!("`{what}` is one of {}, not `{word}`", words.join(", ")))
 }
 
-fn is_datastore_path(text: &str) -> bool {
+/// Returns whether a text has the form `[datastore] dir/file`.
+pub(crate) fn is_datastore_path(text: &str) -> bool {
     let parts = text.strip_prefix('[').and_then(|rest| rest.split_once("] "));
     parts.is_some_and(|(datastore, path)| !datastore.is_empty() && !path.is_empty())
 }
@@ -259,6 +261,12 @@ mod tests {
             (with_vm("instance_uuid = \"x\"\n"), "no UUID"),
             (with_vm("nvram_bytes = 100000000\n"), "nvram"),
             (with_vm("isos = [\"x.iso\"]\n"), "`x.iso`"),
+            (with_vm("tools = \"old\"\n"), "not understood"),
+            (with_vm("shutdown_s = -1.0\n"), "`shutdown_s`"),
+            (with_vm("guest_writes = 1.5\n"), "`guest_writes`"),
+            (with_vm("template = true\n[[vm.snapshot]]\nname = \"a\"\n"), "no snapshots"),
+            (with_vm("[[vm.snapshot]]\nname = \"\"\n"), "has a name"),
+            (with_vm(&"[[vm.snapshot]]\nname = \"a\"\n".repeat(33)), "at most 32 snapshots"),
             (disk("size = 1000"), "disk 0: 1000 bytes"),
             (disk("size = 0"), "disk 0: 0 bytes"),
             (disk("size = \"65 TiB\""), "64 TiB"),

@@ -27,9 +27,15 @@ fn files() -> Vec<DescriptorFile> {
     ]
 }
 
+fn describe(name: &str, files: &[DescriptorFile], include_image_files: bool, options: &[String]) -> String {
+    let vm = vm();
+    let machine = Machine { vm: &vm, vm_moref: MOREF, name, layout: &Layout::of(&vm).unwrap() };
+    descriptor(machine, files, include_image_files, options)
+}
+
 fn text(include_image_files: bool, options: &[&str]) -> String {
     let options: Vec<_> = options.iter().map(ToString::to_string).collect();
-    descriptor(&vm(), MOREF, "web & \"01\"", &files(), include_image_files, &options)
+    describe("web & \"01\"", &files(), include_image_files, &options)
 }
 
 /// Returns the items of the hardware section as lists of element names and texts.
@@ -79,13 +85,13 @@ fn images_are_in_the_package_only_when_asked() {
 fn nvram_is_a_file_and_an_extra_config_or_neither() {
     let with = text(false, &[]);
     assert!(with.contains("vmw:key=\"nvram\" vmw:value=\"ovf:/file/file3\""), "{with}");
-    let without = descriptor(&vm(), MOREF, "x", &files()[..2], false, &[]);
+    let without = describe("x", &files()[..2], false, &[]);
     assert!(!without.contains("nvram"));
 }
 
 #[test]
 fn a_disk_without_a_file_is_blank() {
-    let text = descriptor(&vm(), MOREF, "x", &files()[..1], false, &[]);
+    let text = describe("x", &files()[..1], false, &[]);
     let blank = text.lines().find(|line| line.contains("vmdisk2\"")).unwrap();
     assert!(blank.contains("ovf:capacity=\"512\""));
     assert!(!blank.contains("fileRef") && !blank.contains("format") && !blank.contains("populatedSize"));

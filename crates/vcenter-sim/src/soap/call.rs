@@ -79,6 +79,13 @@ impl<'a> Call<'a> {
         Ok(Subject { vm: place.index, moref: moref.clone(), name: node.name.clone(), user })
     }
 
+    /// Returns the VM at a place of the inventory.
+    pub(crate) fn subject_at(&self, state: &State, vm: usize) -> Outcome<Subject> {
+        let unknown = || fault::system_error("a VM of the inventory has no object");
+        let id = self.model().vms().iter().find(|&&id| self.model().place(id).is_some_and(|place| place.index == vm));
+        self.subject(state, &self.model().moref(*id.ok_or_else(unknown)?))
+    }
+
     /// Returns the node that `moref` names.
     pub(crate) fn node(&self, moref: &MoRef) -> Outcome<&'a Node> {
         let id = self.model().find(moref).ok_or_else(|| fault::not_found(moref))?;

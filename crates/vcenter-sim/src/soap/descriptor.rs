@@ -10,10 +10,14 @@ use vsphere::wire::generated::{
 use vsphere::wire::{Fault, MoRef};
 
 use super::call::Call;
+use super::configured::Configured;
 use super::fault::{self, Outcome};
 use super::model::VmPlace;
+use super::state::State;
+use super::task::Subject;
+use crate::hardware::Layout;
 use crate::inventory::Vm;
-use crate::ovf::{self, DescriptorFile};
+use crate::ovf::{self, DescriptorFile, Machine};
 
 /// `CreateDescriptor`.
 pub(crate) fn create(call: &Call<'_>, request: CreateDescriptor) -> Outcome<OvfCreateDescriptorResult> {
@@ -21,31 +25,41 @@ pub(crate) fn create(call: &Call<'_>, request: CreateDescriptor) -> Outcome<OvfC
         call.world.faults.note("create_descriptor_fault");
         return Err(fault::system_error("CreateDescriptor was told to fail"));
     }
-    if let Some(snapshot) = &request.cdp.snapshot {
-        // This world has no snapshots.
-        return Err(fault::not_found(snapshot));
-    }
-    let subject = call.subject(&call.lock(), &request.obj)?;
-    let place = place(call, &request.obj)?;
+    let state = call.lock();
+    let subject = call.subject(&state, &request.obj)?;
+    let configured = configured(&state, &subject, request.cdp.snapshot.as_ref())?;
+    drop(state);
+    let layout = configured.layout(&place(call, &request.obj)?.layout);
     let OvfCreateDescriptorParams { ovf_files, name, description, include_image_files, export_option, .. } =
         request.cdp;
     let images = include_image_files.unwrap_or(false);
     let mut vm = call.world.inventory.vms[subject.vm].clone();
-    let keys = keys(&vm, &request.obj.id, place);
+    let keys = keys(&vm, &request.obj.id, &layout);
     let error = ovf_files.iter().filter(|file| !keys.contains(&file.device_id)).map(|f| unknown_device(&vm, f));
     let error: Vec<LocalizedMethodFault> = error.collect();
-    let drives = place.layout.cdroms.iter().zip(&vm.isos).filter(|_| !images);
-    let warning = drives.map(|(drive, iso)| image_left_out(drive.key, iso)).collect();
+    let left_out = configured.images().filter(|_| !images);
+    let warning = left_out.map(|(drive, iso)| image_left_out(drive.key, iso)).collect();
     let files = ovf_files.into_iter().filter(|file| keys.contains(&file.device_id)).map(described);
     let files = files.collect::<Outcome<Vec<_>>>()?;
-    vm.annotation = description.unwrap_or(vm.annotation);
+    vm.annotation = description.unwrap_or(configured.annotation);
     let name = name.unwrap_or(subject.name);
+    let machine = Machine { vm: &vm, vm_moref: &request.obj.id, name: &name, layout: &layout };
     Ok(OvfCreateDescriptorResult {
-        ovf_descriptor: ovf::descriptor(&vm, &request.obj.id, &name, &files, images, &export_option),
+        ovf_descriptor: ovf::descriptor(machine, &files, images, &export_option),
         error,
         warning,
         include_image_files: Some(images),
     })
+}
+
+/// Returns the configuration of a VM, now or as one of its snapshots keeps it.
+fn configured(state: &State, subject: &Subject, snapshot: Option<&MoRef>) -> Outcome<Configured> {
+    let Some(snapshot) = snapshot else { return Ok(state.vms[subject.vm].configured.clone()) };
+    let (vm, kept) = state.snapshot(snapshot)?;
+    if vm != subject.vm {
+        return Err(fault::invalid_argument("cdp.snapshot", &format!("{} is of another VM", snapshot.id)));
+    }
+    Ok(kept.configured.clone())
 }
 
 fn place<'a>(call: &Call<'a>, vm: &MoRef) -> Outcome<&'a VmPlace> {
@@ -54,8 +68,7 @@ fn place<'a>(call: &Call<'a>, vm: &MoRef) -> Outcome<&'a VmPlace> {
 }
 
 /// Returns the keys that the files of a VM have in a lease.
-fn keys(vm: &Vm, moref: &str, place: &VmPlace) -> Vec<String> {
-    let layout = &place.layout;
+fn keys(vm: &Vm, moref: &str, layout: &Layout) -> Vec<String> {
     let devices = layout.disks.iter().chain(&layout.cdroms);
     let mut keys: Vec<String> = devices.map(|device| layout.export_key(moref, device)).collect();
     keys.extend((vm.nvram_bytes > 0).then(|| format!("/{moref}/nvram")));

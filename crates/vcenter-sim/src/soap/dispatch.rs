@@ -6,7 +6,7 @@ use vsphere::wire::{Decode, Element, Fault, Method, MoRef, method, response_xml}
 use super::call::Call;
 use super::fault::{self, Outcome};
 use super::kinds::is_a;
-use super::{content, descriptor, export, filter, property, retrieve, search, task, view};
+use super::{content, descriptor, export, filter, power, property, reconfig, retrieve, search, snapshot, task, view};
 
 /// Methods that need no session.
 const OPEN: [&str; 2] = ["RetrieveServiceContent", "Login"];
@@ -52,15 +52,19 @@ routes! {
     CancelRetrievePropertiesEx => retrieve::cancel,
     CancelTask => task::cancel,
     CancelWaitForUpdates => filter::cancel,
+    ConsolidateVMDisksTask => snapshot::consolidate,
     ContinueRetrievePropertiesEx => retrieve::next,
     CreateContainerView => view::create,
     CreateDescriptor => descriptor::create,
     CreateFilter => filter::create_filter,
     CreatePropertyCollector => filter::create_collector,
+    CreateSnapshotExTask => snapshot::create_ex,
+    CreateSnapshotTask => snapshot::create,
     CurrentTime => content::current_time,
     DestroyPropertyCollector => filter::destroy_collector,
     DestroyPropertyFilter => filter::destroy_filter,
     DestroyView => view::destroy,
+    ExportSnapshot => export::export_snapshot,
     ExportVm => export::export,
     FindByInventoryPath => search::by_path,
     FindByUuid => search::by_uuid,
@@ -71,12 +75,20 @@ routes! {
     HttpNfcLeaseProgress => export::progress,
     HttpNfcLeaseSetManifestChecksumType => export::set_checksums,
     Logout => content::logout,
-    PowerOffVMTask => task::power_off,
-    PowerOnVMTask => task::power_on,
+    PowerOffVMTask => power::power_off,
+    PowerOnVMTask => power::power_on,
+    RebootGuest => power::reboot_guest,
+    ReconfigVMTask => reconfig::reconfigure,
+    RemoveAllSnapshotsTask => snapshot::remove_all,
+    RemoveSnapshotTask => snapshot::remove,
+    ResetVMTask => power::reset,
     RetrieveProperties => retrieve::all,
     RetrievePropertiesEx => retrieve::first,
     RetrieveServiceContent => content::retrieve,
     SessionIsActive => content::is_active,
+    ShutdownGuest => power::shutdown_guest,
+    StandbyGuest => power::standby_guest,
+    SuspendVMTask => power::suspend,
 }
 
 fn answer<M: Method>(

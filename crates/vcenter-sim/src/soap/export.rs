@@ -1,43 +1,77 @@
-//! `ExportVm` and what its lease understands.
+//! `ExportVm`, `ExportSnapshot`, and what their leases understand.
 
 use std::time::Duration;
 
 use vsphere::wire::generated::{
-    ExportVm, HttpNfcLeaseAbort, HttpNfcLeaseComplete, HttpNfcLeaseDeviceUrl, HttpNfcLeaseGetManifest,
+    ExportSnapshot, ExportVm, HttpNfcLeaseAbort, HttpNfcLeaseComplete, HttpNfcLeaseDeviceUrl, HttpNfcLeaseGetManifest,
     HttpNfcLeaseInfo, HttpNfcLeaseManifestEntry, HttpNfcLeaseProgress, HttpNfcLeaseSetManifestChecksumType,
     VirtualMachinePowerState,
 };
 use vsphere::wire::{Any, Fault, MoRef};
 
 use super::call::Call;
+use super::configured::Configured;
 use super::fault::{self, Outcome};
 use super::lease::{Event, Lease, Phase, Refusal, Seen};
 use super::property;
 use super::state::{Ending, State};
-use crate::export::SentFile;
+use super::task::Subject;
+use crate::content::Delta;
+use crate::export::{Offer, SentFile};
 use crate::faults::{FileNames, HashName, ManifestLieKind};
 
 /// `ExportVm`.
 pub(crate) fn export(call: &Call<'_>, request: ExportVm) -> Outcome<MoRef> {
-    let settings = call.world.faults.now();
-    let id = call.session_id(&request.this)?;
-    let session = call.session(&request.this)?.to_owned();
     let mut state = call.lock();
     let subject = call.subject(&state, &request.this)?;
-    let vm = &call.world.inventory.vms[subject.vm];
-    if vm.connection != "connected" {
-        return Err(fault::invalid_state(&format!("the virtual machine is {}", vm.connection)));
-    }
+    check_connected(call, &subject)?;
     let power = state.vms[subject.vm].power.clone();
     if power != VirtualMachinePowerState::PoweredOff {
         return Err(fault::invalid_power_state(VirtualMachinePowerState::PoweredOff, power));
     }
+    let vm = &state.vms[subject.vm];
+    let (deltas, configured) = (vm.deltas.clone(), vm.configured.clone());
+    open(call, &mut state, subject, "ExportVm", &deltas, &configured)
+}
+
+/// `ExportSnapshot`: the state that the snapshot keeps, also while the VM runs. The lease holds the whole VM.
+pub(crate) fn export_snapshot(call: &Call<'_>, request: ExportSnapshot) -> Outcome<MoRef> {
+    let mut state = call.lock();
+    let (vm, snapshot) = state.snapshot(&request.this)?;
+    let (frozen, configured) = (snapshot.frozen, snapshot.configured.clone());
+    let subject = call.subject_at(&state, vm)?;
+    check_connected(call, &subject)?;
+    let deltas = state.vms[vm].deltas[..frozen].to_vec();
+    open(call, &mut state, subject, "ExportSnapshot", &deltas, &configured)
+}
+
+fn check_connected(call: &Call<'_>, subject: &Subject) -> Outcome<()> {
+    match call.world.inventory.vms[subject.vm].connection.as_str() {
+        "connected" => Ok(()),
+        connection => Err(fault::invalid_state(&format!("the virtual machine is {connection}"))),
+    }
+}
+
+/// Opens a lease of a VM's disks with the links that are given, and holds the VM.
+fn open(
+    call: &Call<'_>,
+    state: &mut State,
+    subject: Subject,
+    method: &'static str,
+    deltas: &[Delta],
+    configured: &Configured,
+) -> Outcome<MoRef> {
+    let settings = call.world.faults.now();
+    let id = call.session_id(&subject.moref)?;
+    let session = call.session(&subject.moref)?.to_owned();
     if !settings.several_leases_per_vm {
         state.check_free(subject.vm)?;
     }
-    let items = call.world.exports.open(&id, vm, &request.this.id);
+    let images = configured.images().map(|(place, iso)| (place.clone(), iso.to_owned())).collect();
+    let vm = &call.world.inventory.vms[subject.vm];
+    let items = call.world.exports.open_offer(&id, &Offer { vm, vm_moref: &subject.moref.id, images, deltas });
     let index = subject.vm;
-    let task = state.tasks.add_export(subject);
+    let task = state.tasks.add_export(subject, method);
     state.note_task(index, &task);
     state.vms[index].leases.push(id.clone());
     let created = call.now.saturating_duration_since(state.started);

@@ -1,9 +1,11 @@
 //! The faults that the simulator raises, each with a sentence for people.
 
 use vsphere::wire::generated::{
-    InvalidArgument, InvalidCollectorVersion, InvalidLogin, InvalidPowerState, InvalidProperty, InvalidRequest,
-    InvalidState, InvalidType, LocalizedMethodFault, ManagedObjectNotFound, MethodNotFound, NoPermission,
-    NotAuthenticated, NotSupported, RequestCanceled, SystemError, TaskInProgress, Timedout, VirtualMachinePowerState,
+    ApplicationQuiesceFault, ConcurrentAccess, FileFault, InvalidArgument, InvalidCollectorVersion, InvalidDeviceSpec,
+    InvalidLogin, InvalidPowerState, InvalidProperty, InvalidRequest, InvalidState, InvalidType, InvalidVmConfig,
+    LocalizedMethodFault, ManagedObjectNotFound, MethodNotFound, NoDiskSpace, NoPermission, NotAuthenticated,
+    NotSupported, RequestCanceled, SystemError, TaskInProgress, Timedout, TooManySnapshotLevels, ToolsUnavailable,
+    VirtualMachinePowerState,
 };
 use vsphere::wire::{Fault, MoRef};
 
@@ -87,6 +89,45 @@ pub(crate) fn timed_out() -> Fault {
 /// The server does not do this.
 pub(crate) fn not_supported(what: &str) -> Fault {
     Fault::new(format!("The operation is not supported on the object: {what}"), NotSupported::default())
+}
+
+/// The guest has no Tools that listen.
+pub(crate) fn tools_unavailable() -> Fault {
+    let text = "Cannot complete operation because VMware Tools is not running in this virtual machine.";
+    Fault::new(text, ToolsUnavailable::default())
+}
+
+/// The guest did not come to rest for a snapshot.
+pub(crate) fn application_quiesce_fault() -> Fault {
+    let text =
+        "An error occurred while quiescing the virtual machine. See the virtual machine's event log for details.";
+    Fault::new(text, ApplicationQuiesceFault::default())
+}
+
+/// A chain of disks has as many links as it may have.
+pub(crate) fn too_many_snapshot_levels() -> Fault {
+    Fault::new("Too many levels of redo logs.", TooManySnapshotLevels::default())
+}
+
+/// A datastore is full.
+pub(crate) fn no_disk_space(datastore: &str) -> Fault {
+    let text = format!("There is not enough space in the file system of datastore '{datastore}'.");
+    let base = FileFault { file: format!("[{datastore}]"), ..FileFault::default() };
+    Fault::new(text, NoDiskSpace { base, datastore: datastore.to_owned() })
+}
+
+/// A device cannot be changed as the specification has it.
+pub(crate) fn invalid_device_spec(index: i32, why: &str) -> Fault {
+    let property = format!("virtualDeviceSpec.device[{index}]");
+    let text = format!("Invalid configuration for device '{index}': {why}");
+    let base = InvalidVmConfig { property: Some(property), ..InvalidVmConfig::default() };
+    Fault::new(text, InvalidDeviceSpec { base, device_index: index })
+}
+
+/// The object has changed since the caller looked at it.
+pub(crate) fn concurrent_access() -> Fault {
+    let text = "Cannot complete the operation because the object has been changed by another operation.";
+    Fault::new(text, ConcurrentAccess::default())
 }
 
 /// A general failure, with a reason.

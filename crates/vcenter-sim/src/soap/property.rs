@@ -5,7 +5,9 @@
 
 mod devices;
 mod files;
+mod guest;
 mod machine;
+mod snapshots;
 mod things;
 
 use vsphere::wire::generated::{HttpNfcLeaseCapabilities, LocalizableMessage, OvfOptionInfo};
@@ -61,6 +63,7 @@ fn top(call: &Call<'_>, state: &State, object: &MoRef, name: &str) -> Outcome<Op
             let task = state.tasks.get(&object.id).ok_or_else(gone)?;
             (name == "info").then(|| Any::new(&task.info(), encode))
         }
+        "VirtualMachineSnapshot" => snapshots::property(call, state, object, name)?,
         "PropertyFilter" => {
             let filter = state.filters.get(&object.id).filter(|filter| call.owns(&filter.session)).ok_or_else(gone)?;
             (name == "spec").then(|| Any::new(&filter.spec, encode))

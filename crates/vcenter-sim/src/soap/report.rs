@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Soap;
 use super::lease::Lease;
-use super::state::{Ending, State};
+use super::state::{Ending, State, VmState};
 
 impl Ending {
     fn word(self) -> &'static str {
@@ -30,6 +30,7 @@ pub(super) fn report(soap: &Soap, state: &State, paths: &[String]) -> Value {
     let past = state.past_leases.iter().map(|past| lease(&past.lease, paths, past.ending.word()));
     let present = state.leases.values().map(|open| lease(open, paths, open.phase.state().as_str()));
     let blocked = (0..state.vms.len()).filter(|&vm| state.check_free(vm).is_err());
+    let unmerged = (0..state.vms.len()).filter(|&vm| state.vms[vm].needs_consolidation());
     let calls: BTreeMap<&str, u64> = state.calls.iter().map(|(name, stats)| (name.as_str(), stats.calls)).collect();
     let faults: BTreeMap<&str, u64> = state
         .calls
@@ -44,7 +45,7 @@ pub(super) fn report(soap: &Soap, state: &State, paths: &[String]) -> Value {
             "views": state.views.len(),
             "collectors": state.collectors.len(),
             "tasks": state.tasks.running(),
-            "snapshots": state.vms.iter().map(|vm| vm.deltas.len()).sum::<usize>(),
+            "snapshots": state.vms.iter().map(made_here).sum::<usize>(),
         },
         "sessions": {
             "logins": state.sessions.logins,
@@ -53,11 +54,17 @@ pub(super) fn report(soap: &Soap, state: &State, paths: &[String]) -> Value {
         },
         "leases": present.chain(past).collect::<Vec<_>>(),
         "lease_endings": endings,
+        "consolidation_needed": unmerged.filter_map(|vm| paths.get(vm)).collect::<Vec<_>>(),
         "blocked_vms": blocked.filter_map(|vm| paths.get(vm)).collect::<Vec<_>>(),
         "calls": calls,
         "faults": faults,
         "api_version": soap.versions.newest().to_string(),
     })
+}
+
+/// Returns how many of a VM's snapshots somebody has made: those of the inventory are nobody's leak.
+fn made_here(vm: &VmState) -> usize {
+    vm.snapshots.iter().filter(|snapshot| !snapshot.wish.declared).count()
 }
 
 fn lease(lease: &Lease, paths: &[String], state: &str) -> Value {

@@ -1,4 +1,4 @@
-//! Everything that changes: sessions and their objects, leases, tasks, the power of VMs.
+//! Everything that changes: sessions and their objects, leases, tasks, what is done to VMs.
 //!
 //! One [`State`] stands behind one lock; nothing waits while it holds that lock. [`State::tick`]
 //! lets time pass: it is called before every call and by a timer that sleeps until
@@ -7,18 +7,23 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use vsphere::wire::MoRef;
 use vsphere::wire::generated::VirtualMachinePowerState;
 
-use super::clock::{Instant, civil_of};
+use super::chain::{NewSnapshot, Snapshot, share};
+use super::clock::{Instant, civil_now, civil_of};
+use super::configured::Configured;
 use super::fault;
 use super::filter::{Collector, Filter};
 use super::lease::{Event, Lease, Phase};
+use super::power::GuestPlan;
 use super::retrieve::Pages;
 use super::session::Sessions;
-use super::task::{Change, Tasks};
+use super::task::{Change, Ended, Tasks, reference};
 use super::view::View;
 use crate::content::Delta;
-use crate::inventory::Inventory;
+use crate::identity;
+use crate::inventory::{Inventory, Vm};
 
 /// All that changes.
 #[derive(Debug)]
@@ -42,6 +47,10 @@ pub(crate) struct State {
     pub(crate) tasks: Tasks,
     /// One for each VM of the inventory.
     pub(crate) vms: Vec<VmState>,
+    /// Guests that are about to do something, by VM.
+    pub(crate) guest_plans: BTreeMap<usize, GuestPlan>,
+    /// How many snapshots there ever were.
+    snapshots_made: u64,
     /// How often each method was called, and how often it was refused.
     pub(crate) calls: BTreeMap<String, CallStats>,
 }
@@ -57,8 +66,19 @@ pub(crate) struct VmState {
     /// Its latest tasks, oldest first.
     pub(crate) recent_tasks: Vec<String>,
     pub(crate) boot_time: Option<vsphere::wire::DateTime>,
-    /// Links above the disks that snapshots have made, oldest first; the last is written to.
+    /// Links above the disks that snapshots have made, oldest first; the last is written to. Several
+    /// that were merged have one number.
     pub(crate) deltas: Vec<Delta>,
+    /// Its snapshots, oldest first, each the child of the one before.
+    pub(crate) snapshots: Vec<Snapshot>,
+    /// How many it ever had.
+    pub(crate) snapshots_made: u64,
+    /// What a reconfiguration has made of it.
+    pub(crate) configured: Configured,
+    /// What its guest writes follows from this.
+    pub(crate) seed: u64,
+    /// Part of the grains that its guest writes above a snapshot while it runs, in 1/65536.
+    pub(crate) guest_writes: u16,
 }
 
 /// How often a method was called.
@@ -93,18 +113,14 @@ const PAST_LEASES_MAX: usize = 10_000;
 /// When VMs that run from the start on were booted: the epoch of this simulated world.
 pub(crate) const EPOCH: i64 = 1_735_689_600;
 
+/// Time between the snapshots of an inventory.
+const DAY_S: usize = 86_400;
+
 impl State {
     /// Starts with the power states of an inventory.
     pub(crate) fn new(inventory: &Inventory, now: Instant) -> Self {
-        let vms = inventory.vms.iter().map(|vm| {
-            let power = match vm.power.as_str() {
-                "poweredOn" => VirtualMachinePowerState::PoweredOn,
-                "suspended" => VirtualMachinePowerState::Suspended,
-                _ => VirtualMachinePowerState::PoweredOff,
-            };
-            let boot_time = (power == VirtualMachinePowerState::PoweredOn).then(|| civil_of(EPOCH));
-            VmState { power, leases: Vec::new(), task: None, recent_tasks: Vec::new(), boot_time, deltas: Vec::new() }
-        });
+        let mut snapshots_made = 0;
+        let vms: Vec<_> = inventory.vms.iter().map(|vm| VmState::of(vm, &mut snapshots_made)).collect();
         Self {
             started: now,
             sessions: Sessions::default(),
@@ -116,7 +132,9 @@ impl State {
             pages: BTreeMap::new(),
             pages_made: 0,
             tasks: Tasks::default(),
-            vms: vms.collect(),
+            vms,
+            guest_plans: BTreeMap::new(),
+            snapshots_made,
             calls: BTreeMap::new(),
         }
     }
@@ -129,10 +147,10 @@ impl State {
             ticked.closed.extend(self.end_session(&session));
             ticked.changed = true;
         }
-        for (vm, change) in self.tasks.tick(now) {
-            self.finish_power(vm, change);
+        for ended in self.tasks.tick(now) {
+            self.finish_work(ended);
         }
-        ticked.changed |= self.tasks.take_changed();
+        ticked.changed |= self.tasks.take_changed() | self.tick_guests(now);
         let ids: Vec<String> = self.leases.keys().cloned().collect();
         for id in ids {
             let Some(lease) = self.leases.get_mut(&id) else { continue };
@@ -153,7 +171,9 @@ impl State {
     /// Returns when something happens by itself.
     pub(crate) fn next_deadline(&self, session_idle: Duration) -> Option<Instant> {
         let leases = self.leases.values().filter_map(|lease| lease.phase.deadline());
-        leases.chain(self.sessions.next_deadline(session_idle)).chain(self.tasks.next_deadline()).min()
+        let guests = self.guest_plans.values().map(|plan| plan.due);
+        let others = self.sessions.next_deadline(session_idle).into_iter().chain(self.tasks.next_deadline());
+        leases.chain(guests).chain(others).min()
     }
 
     /// Ends everything that hangs on a session; returns the leases whose files must be closed.
@@ -194,18 +214,26 @@ impl State {
         }
     }
 
-    fn finish_power(&mut self, index: usize, change: Option<Change>) {
-        let Some(vm) = self.vms.get_mut(index) else { return };
+    /// Frees the VM of a task that has ended, and lets the task do to it what it was to do.
+    fn finish_work(&mut self, ended: Ended) {
+        let Some(vm) = self.vms.get_mut(ended.vm) else { return };
         vm.task = None;
-        match change {
-            Some(Change::PowerOn) => {
-                vm.power = VirtualMachinePowerState::PoweredOn;
-                vm.boot_time = Some(super::clock::civil_now());
+        match ended.change {
+            Some(Change::Power(change)) => self.apply_power(ended.vm, change),
+            Some(Change::Snapshot(wish)) => {
+                let moref = snapshot_id(&mut self.snapshots_made);
+                self.tasks.set_result(&ended.task, reference(&MoRef::new("VirtualMachineSnapshot", &moref)));
+                // Who does not run writes nothing.
+                let runs = vm.power == VirtualMachinePowerState::PoweredOn;
+                let share = if runs { vm.guest_writes } else { 0 };
+                vm.take_snapshot(*wish, moref, civil_now(), share);
+                vm.configured.version += 1;
             }
-            Some(Change::PowerOff) => {
-                vm.power = VirtualMachinePowerState::PoweredOff;
-                vm.boot_time = None;
+            Some(Change::Remove(removal)) => {
+                vm.remove_snapshots(&removal);
+                vm.configured.version += 1;
             }
+            Some(Change::Configure(configured)) => vm.configured = *configured,
             None => {}
         }
     }
@@ -219,6 +247,49 @@ impl State {
             }
         }
     }
+}
+
+impl VmState {
+    /// Returns a VM as the inventory has it. Its guest ran while its snapshots were made.
+    pub(crate) fn of(vm: &Vm, snapshots_made: &mut u64) -> Self {
+        let power = match vm.power.as_str() {
+            "poweredOn" => VirtualMachinePowerState::PoweredOn,
+            "suspended" => VirtualMachinePowerState::Suspended,
+            _ => VirtualMachinePowerState::PoweredOff,
+        };
+        let boot_time = (power == VirtualMachinePowerState::PoweredOn).then(|| civil_of(EPOCH));
+        let mut state = Self {
+            power,
+            leases: Vec::new(),
+            task: None,
+            recent_tasks: Vec::new(),
+            boot_time,
+            deltas: Vec::new(),
+            snapshots: Vec::new(),
+            snapshots_made: 0,
+            configured: Configured::of(vm),
+            seed: identity::path_hash(vm, identity::GUEST_WRITES),
+            guest_writes: share(vm.guest_writes),
+        };
+        for (created, declared) in (EPOCH..).step_by(DAY_S).zip(&vm.snapshots) {
+            let wish = NewSnapshot {
+                name: declared.name.clone(),
+                description: declared.description.clone(),
+                memory: false,
+                quiesced: declared.quiesced,
+                declared: true,
+            };
+            let share = state.guest_writes;
+            state.take_snapshot(wish, snapshot_id(snapshots_made), civil_of(created), share);
+        }
+        state
+    }
+}
+
+/// Returns the id of one more snapshot.
+fn snapshot_id(made: &mut u64) -> String {
+    *made += 1;
+    format!("snapshot-{made}")
 }
 
 /// What passing time did.

@@ -1,33 +1,63 @@
 //! Tasks: work that goes on after the call that started it.
 //!
-//! A power task is queued, runs with progress and ends by the clock. The task of a lease runs until
-//! the lease ends; it is what `TaskInProgress` points at. Tasks that ended are forgotten after a
-//! while, as on real servers.
+//! A task on a VM is queued, runs with progress and ends by the clock; until then it holds its VM. What
+//! it does is a [`Change`], which [`super::state`] applies when the task has succeeded. The task of a
+//! lease runs until the lease ends; it is what `TaskInProgress` points at. Tasks that ended are
+//! forgotten after a while, as on real servers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use vsphere::wire::generated::{
-    PowerOffVMTask, PowerOnVMTask, TaskInfo, TaskInfoState, TaskReasonUser, VirtualMachinePowerState as Power,
-};
-use vsphere::wire::{DateTime, Fault, MoRef};
+use vsphere::wire::generated::{TaskInfo, TaskInfoState, TaskReasonUser};
+use vsphere::wire::{Any, ApiVersion, DateTime, Encode, Fault, MoRef};
 
 use super::call::Call;
+use super::chain::{NewSnapshot, Removal};
 use super::clock::{Instant, civil_now};
+use super::configured::Configured;
 use super::fault::{self, Outcome};
+use super::power::PowerChange;
+use super::state::State;
 
-/// Time that a power task takes, half of it after its progress shows 50.
-const POWER: Duration = Duration::from_millis(40);
+/// Time that most tasks take.
+pub(crate) const SHORT: Duration = Duration::from_millis(40);
 /// Time in the queue before it.
 const QUEUE: Duration = Duration::from_millis(10);
 /// Tasks that are remembered after their end; real servers forget them after some minutes.
 const ENDED_MAX: usize = 1000;
 
 /// What a task does to its VM when it succeeds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Change {
-    PowerOn,
-    PowerOff,
+    /// Switches it on, off or in between.
+    Power(PowerChange),
+    /// Takes a snapshot, which is the result of the task.
+    Snapshot(Box<NewSnapshot>),
+    /// Removes snapshots and merges links.
+    Remove(Removal),
+    /// Gives it another configuration.
+    Configure(Box<Configured>),
+}
+
+/// Work on a VM that is about to begin.
+#[derive(Debug)]
+pub(crate) struct Work {
+    /// Name of the method, for example `PowerOnVM_Task`.
+    pub(crate) method: &'static str,
+    pub(crate) description_id: &'static str,
+    /// Time that it takes once it runs.
+    pub(crate) takes: Duration,
+    /// Success, or what goes wrong at the end.
+    pub(crate) end: Result<Change, Fault>,
+}
+
+/// A task that has ended by the clock.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) task: String,
+    pub(crate) vm: usize,
+    /// Nothing after an error.
+    pub(crate) change: Option<Change>,
 }
 
 /// All tasks.
@@ -53,6 +83,7 @@ pub(crate) struct Task {
     state: TaskInfoState,
     progress: Option<i32>,
     error: Option<Fault>,
+    result: Option<Any>,
     queued: DateTime,
     started: Option<DateTime>,
     ended: Option<DateTime>,
@@ -63,8 +94,30 @@ pub(crate) struct Task {
 #[derive(Debug)]
 struct Plan {
     queued: Instant,
-    /// Success, or what goes wrong at the end.
+    takes: Duration,
+    /// Never ends.
+    endless: bool,
     end: Result<Change, Fault>,
+}
+
+impl Plan {
+    /// Returns what the progress is after `passed`; `None` in the queue, 100 at the end.
+    fn progress(&self, passed: Duration) -> Option<i32> {
+        match passed.checked_sub(QUEUE)? {
+            running if running < self.takes / 2 => Some(0),
+            running if running < self.takes || self.endless => Some(50),
+            _ => Some(100),
+        }
+    }
+
+    /// Returns when the progress changes next.
+    fn next(&self, progress: Option<i32>) -> Option<Instant> {
+        match progress {
+            None => Some(self.queued + QUEUE),
+            Some(0) => Some(self.queued + QUEUE + self.takes / 2),
+            Some(_) => (!self.endless).then(|| self.queued + QUEUE + self.takes),
+        }
+    }
 }
 
 /// The VM that a task works on and who asked.
@@ -78,8 +131,8 @@ pub(crate) struct Subject {
 
 impl Tasks {
     /// Adds the task of a lease, which runs until [`Self::finish`].
-    pub(crate) fn add_export(&mut self, subject: Subject) -> String {
-        let id = self.add(subject, "ExportVm", "VirtualMachine.exportVm", None);
+    pub(crate) fn add_export(&mut self, subject: Subject, method: &'static str) -> String {
+        let id = self.add(subject, method, "VirtualMachine.exportVm", None);
         if let Some(task) = self.by_id.get_mut(&id) {
             task.state = TaskInfoState::Running;
             task.started = Some(civil_now());
@@ -109,6 +162,7 @@ impl Tasks {
             state: TaskInfoState::Queued,
             progress: None,
             error: None,
+            result: None,
             queued: civil_now(),
             started: None,
             ended: None,
@@ -130,6 +184,13 @@ impl Tasks {
         }
     }
 
+    /// Sets what a task returns.
+    pub(crate) fn set_result(&mut self, id: &str, result: Any) {
+        if let Some(task) = self.by_id.get_mut(id) {
+            task.result = Some(result);
+        }
+    }
+
     /// Ends a task that has not ended.
     pub(crate) fn finish(&mut self, id: &str, error: Option<Fault>) {
         let Some(task) = self.by_id.get_mut(id).filter(|task| task.ended.is_none()) else { return };
@@ -146,47 +207,34 @@ impl Tasks {
         }
     }
 
-    /// Lets time pass. Returns the VMs whose task has ended, with what it did to them.
-    pub(crate) fn tick(&mut self, now: Instant) -> Vec<(usize, Option<Change>)> {
+    /// Lets time pass. Returns the tasks that have ended, with what they do to their VMs.
+    pub(crate) fn tick(&mut self, now: Instant) -> Vec<Ended> {
         let mut over = Vec::new();
         for task in self.by_id.values_mut() {
             let Some(plan) = &task.plan else { continue };
-            let progress = match now.saturating_duration_since(plan.queued) {
-                passed if passed < QUEUE => continue,
-                passed if passed < QUEUE + POWER / 2 => 0,
-                passed if passed < QUEUE + POWER => 50,
-                _ => {
-                    over.push((task.id.clone(), task.vm, plan.end.clone()));
-                    continue;
-                }
-            };
-            if task.progress != Some(progress) {
-                task.state = TaskInfoState::Running;
-                task.started.get_or_insert_with(civil_now);
-                task.progress = Some(progress);
-                self.changed = true;
+            let progress = plan.progress(now.saturating_duration_since(plan.queued));
+            if progress == task.progress {
+                continue;
+            }
+            task.state = TaskInfoState::Running;
+            task.started.get_or_insert_with(civil_now);
+            task.progress = progress;
+            self.changed = true;
+            if progress == Some(100) {
+                over.push((task.id.clone(), task.vm, plan.end.clone()));
             }
         }
-        let mut changes = Vec::new();
-        for (id, vm, end) in over {
-            if let Some(task) = self.by_id.get_mut(&id) {
-                task.started.get_or_insert_with(civil_now);
-            }
-            changes.push((vm, end.as_ref().ok().copied()));
-            self.finish(&id, end.err());
+        let mut ended = Vec::with_capacity(over.len());
+        for (task, vm, end) in over {
+            self.finish(&task, end.as_ref().err().cloned());
+            ended.push(Ended { task, vm, change: end.ok() });
         }
-        changes
+        ended
     }
 
     /// Returns when a task changes by itself.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let plans = self.by_id.values().filter_map(|task| Some((task.plan.as_ref()?.queued, task.progress)));
-        let next = plans.map(|(queued, progress)| match progress {
-            None => queued + QUEUE,
-            Some(0) => queued + QUEUE + POWER / 2,
-            Some(_) => queued + QUEUE + POWER,
-        });
-        next.min()
+        self.by_id.values().filter_map(|task| task.plan.as_ref()?.next(task.progress)).min()
     }
 
     /// Returns whether anything changed since the last question.
@@ -214,6 +262,7 @@ impl Task {
             cancelled: false,
             cancelable: false,
             error: self.error.clone().map(fault::localized),
+            result: self.result.clone(),
             progress: self.progress,
             reason: TaskReasonUser { user_name: self.user.clone(), ..TaskReasonUser::default() }.into(),
             queue_time: self.queued.clone(),
@@ -225,47 +274,30 @@ impl Task {
     }
 }
 
-/// `PowerOnVM_Task`.
-pub(crate) fn power_on(call: &Call<'_>, request: PowerOnVMTask) -> Outcome<MoRef> {
-    power(call, &request.this, Change::PowerOn)
+/// Begins work on a VM that nothing holds, and holds it until the work has ended.
+pub(crate) fn start(call: &Call<'_>, state: &mut State, subject: Subject, work: Work) -> MoRef {
+    let index = subject.vm;
+    let endless = call.world.faults.now().endless_task.as_deref() == Some(work.method);
+    if endless {
+        call.world.faults.note("endless_task");
+    }
+    let plan = Plan { queued: call.now, takes: work.takes, endless, end: work.end };
+    let id = state.tasks.add(subject, work.method, work.description_id, Some(plan));
+    if let Some(vm) = state.vms.get_mut(index) {
+        vm.task = Some(id.clone());
+    }
+    state.note_task(index, &id);
+    MoRef::new("Task", id)
 }
 
-/// `PowerOffVM_Task`.
-pub(crate) fn power_off(call: &Call<'_>, request: PowerOffVMTask) -> Outcome<MoRef> {
-    power(call, &request.this, Change::PowerOff)
+/// Wraps a reference that a task returns; references look the same in all versions.
+pub(crate) fn reference(moref: &MoRef) -> Any {
+    Any::new(moref, Encode { version: ApiVersion::NEWEST })
 }
 
 /// `CancelTask`: no task here can be cancelled.
 pub(crate) fn cancel(_call: &Call<'_>, request: vsphere::wire::generated::CancelTask) -> Outcome<()> {
     Err(fault::not_supported(&format!("{} cannot be cancelled", request.this.id)))
-}
-
-fn power(call: &Call<'_>, vm: &MoRef, change: Change) -> Outcome<MoRef> {
-    let mut state = call.lock();
-    let subject = call.subject(&state, vm)?;
-    let inventory = &call.world.inventory.vms[subject.vm];
-    let (wanted, name, description) = match change {
-        Change::PowerOn => (Power::PoweredOn, "PowerOnVM_Task", "VirtualMachine.powerOn"),
-        Change::PowerOff => (Power::PoweredOff, "PowerOffVM_Task", "VirtualMachine.powerOff"),
-    };
-    state.check_free(subject.vm)?;
-    let now_is = state.vms[subject.vm].power.clone();
-    if now_is == wanted {
-        return Err(fault::invalid_power_state(wanted, now_is));
-    }
-    if inventory.template {
-        return Err(fault::not_supported("a template has no power"));
-    }
-    // A real server finds this out while the task runs, so the refusal is a late one.
-    let end = match inventory.connection.as_str() {
-        "connected" => Ok(change),
-        connection => Err(fault::invalid_state(&format!("the virtual machine is {connection}"))),
-    };
-    let index = subject.vm;
-    let id = state.tasks.add(subject, name, description, Some(Plan { queued: call.now, end }));
-    state.vms[index].task = Some(id.clone());
-    state.note_task(index, &id);
-    Ok(MoRef::new("Task", id))
 }
 
 #[cfg(test)]
@@ -276,41 +308,58 @@ mod tests {
         Subject { vm: 0, moref: MoRef::new("VirtualMachine", "vm-1"), name: "web".into(), user: "u".into() }
     }
 
-    fn start(tasks: &mut Tasks, now: Instant, end: Result<Change, Fault>) -> String {
-        tasks.add(subject(), "PowerOnVM_Task", "VirtualMachine.powerOn", Some(Plan { queued: now, end }))
+    fn start(tasks: &mut Tasks, queued: Instant, endless: bool, end: Result<Change, Fault>) -> String {
+        let plan = Plan { queued, takes: SHORT, endless, end };
+        tasks.add(subject(), "PowerOnVM_Task", "VirtualMachine.powerOn", Some(plan))
     }
 
     #[test]
     fn a_task_is_queued_runs_with_progress_and_succeeds() {
         let (mut tasks, start_time) = (Tasks::default(), Instant::now());
-        let id = start(&mut tasks, start_time, Ok(Change::PowerOn));
+        let id = start(&mut tasks, start_time, false, Ok(Change::Power(PowerChange::On)));
         let mut seen = vec![tasks.get(&id).unwrap().info()];
+        let mut ended = Vec::new();
         while let Some(next) = tasks.next_deadline() {
-            tasks.tick(next);
+            ended.extend(tasks.tick(next));
             seen.push(tasks.get(&id).unwrap().info());
         }
         let states: Vec<_> = seen.iter().map(|info| (info.state.as_str(), info.progress)).collect();
         assert_eq!(states, [("queued", None), ("running", Some(0)), ("running", Some(50)), ("success", None)]);
         assert!(seen[3].complete_time.is_some() && seen[3].start_time.is_some());
+        assert!(matches!(ended[..], [Ended { vm: 0, change: Some(Change::Power(PowerChange::On)), .. }]), "{ended:?}");
     }
 
     #[test]
     fn a_late_error_ends_a_task_without_a_change() {
         let (mut tasks, start_time) = (Tasks::default(), Instant::now());
-        let id = start(&mut tasks, start_time, Err(fault::invalid_state("it is orphaned")));
-        assert_eq!(tasks.tick(start_time + QUEUE + POWER), [(0, None)]);
+        let id = start(&mut tasks, start_time, false, Err(fault::invalid_state("it is orphaned")));
+        let ended = tasks.tick(start_time + QUEUE + SHORT);
+        assert!(matches!(ended[..], [Ended { vm: 0, change: None, .. }]), "{ended:?}");
         let info = tasks.get(&id).unwrap().info();
         assert_eq!(info.state, TaskInfoState::Error);
         assert_eq!(info.error.unwrap().fault.type_name(), "InvalidState");
     }
 
     #[test]
+    fn an_endless_task_stays_half_done() {
+        let (mut tasks, start_time) = (Tasks::default(), Instant::now());
+        let id = start(&mut tasks, start_time, true, Ok(Change::Power(PowerChange::On)));
+        while let Some(next) = tasks.next_deadline() {
+            tasks.tick(next);
+        }
+        assert!(tasks.tick(start_time + Duration::from_secs(3600)).is_empty());
+        let info = tasks.get(&id).unwrap().info();
+        assert_eq!((info.state, info.progress), (TaskInfoState::Running, Some(50)));
+        assert_eq!(tasks.running(), 1);
+    }
+
+    #[test]
     fn old_tasks_are_forgotten() {
         let mut tasks = Tasks::default();
-        let first = tasks.add_export(subject());
+        let first = tasks.add_export(subject(), "ExportVm");
         tasks.finish(&first, None);
         for _ in 0..ENDED_MAX {
-            let id = tasks.add_export(subject());
+            let id = tasks.add_export(subject(), "ExportVm");
             tasks.finish(&id, None);
         }
         assert!(tasks.get(&first).is_none());

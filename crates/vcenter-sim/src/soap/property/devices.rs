@@ -6,14 +6,15 @@
 use vsphere::wire::MoRef;
 use vsphere::wire::generated::{
     AnyDescription, AnyVirtualDevice, Description, ParaVirtualSCSIController, VirtualAHCIController,
-    VirtualBusLogicController, VirtualCdrom, VirtualCdromIsoBackingInfo, VirtualController, VirtualDevice,
-    VirtualDeviceConnectInfo, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard,
-    VirtualEthernetCardNetworkBackingInfo, VirtualIDEController, VirtualLsiLogicController,
-    VirtualLsiLogicSASController, VirtualMachineVideoCard, VirtualNVMEController, VirtualPCIController,
-    VirtualSATAController, VirtualSCSIController, VirtualVmxnet, VirtualVmxnet3,
+    VirtualBusLogicController, VirtualCdrom, VirtualController, VirtualDevice, VirtualDeviceConnectInfo, VirtualDisk,
+    VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard, VirtualEthernetCardNetworkBackingInfo, VirtualIDEController,
+    VirtualLsiLogicController, VirtualLsiLogicSASController, VirtualMachineVideoCard, VirtualNVMEController,
+    VirtualPCIController, VirtualSATAController, VirtualSCSIController, VirtualVmxnet, VirtualVmxnet3,
 };
 
+use super::super::configured::Drive;
 use super::machine::Machine;
+use crate::content::Delta;
 use crate::hardware::{Controller, ControllerKind, Place};
 use crate::identity;
 use crate::inventory::Disk;
@@ -34,17 +35,15 @@ impl Machine<'_> {
         let mut devices: Vec<AnyVirtualDevice> = vec![self.pci(), video()];
         devices.extend(layout.controllers.iter().enumerate().map(|(index, from)| self.controller(index, from)));
         devices.extend(layout.disks.iter().zip(&self.vm.disks).enumerate().map(|(i, (p, d))| self.disk(i, p, d)));
-        devices.extend(layout.cdroms.iter().zip(&self.vm.isos).map(|(place, iso)| self.cdrom(place, iso).into()));
+        devices.extend(self.configured.drives.iter().map(|drive| self.cdrom(drive).into()));
         devices.extend(self.card());
         devices
     }
 
-    fn cdrom(&self, place: &Place, iso: &str) -> VirtualCdrom {
-        let mut backing = VirtualCdromIsoBackingInfo::default();
-        iso.clone_into(&mut backing.file_name);
-        let mut base = self.device(place);
-        base.backing = Some(backing.into());
-        base.connectable = Some(connection());
+    fn cdrom(&self, drive: &Drive) -> VirtualCdrom {
+        let mut base = self.device(&drive.place);
+        base.backing = Some(drive.backing.clone());
+        base.connectable = Some(drive.connection.clone());
         VirtualCdrom { base }
     }
 
@@ -63,7 +62,8 @@ impl Machine<'_> {
 
     fn controller(&self, index: usize, from: &Controller) -> AnyVirtualDevice {
         let layout = &self.place.layout;
-        let on_it = layout.disks.iter().chain(&layout.cdroms).filter(|place| place.controller == index);
+        let drives = self.configured.drives.iter().map(|drive| &drive.place);
+        let on_it = layout.disks.iter().chain(drives).filter(|place| place.controller == index);
         let device = VirtualDevice {
             key: from.key,
             device_info: Some(description(&from.label)),
@@ -91,17 +91,31 @@ impl Machine<'_> {
 
     fn disk(&self, index: usize, place: &Place, disk: &Disk) -> AnyVirtualDevice {
         let bytes = i64::try_from(disk.size.0).unwrap_or(i64::MAX);
+        let mut base = self.device(place);
+        base.backing = Some(self.chain(index).into());
+        let capacity_in_bytes = Some(bytes);
+        VirtualDisk { base, capacity_in_kb: bytes / 1024, capacity_in_bytes, ..VirtualDisk::default() }.into()
+    }
+
+    /// Returns what a disk stands on: the highest link, with what is below it as its parent.
+    fn chain(&self, disk: usize) -> VirtualDiskFlatVer2BackingInfo {
+        let numbers = Delta::links(self.deltas).filter_map(|link| link.first()).map(|delta| delta.number);
+        numbers.filter(|&number| number > 0).fold(self.link(disk, ".vmdk"), |below, number| {
+            let link = self.link(disk, &format!("-{number:06}.vmdk"));
+            let delta_disk_format = Some("redoLogFormat".to_owned());
+            VirtualDiskFlatVer2BackingInfo { parent: Some(Box::new(below)), delta_disk_format, ..link }
+        })
+    }
+
+    fn link(&self, disk: usize, ending: &str) -> VirtualDiskFlatVer2BackingInfo {
         let mut backing = VirtualDiskFlatVer2BackingInfo {
             disk_mode: "persistent".to_owned(),
             thin_provisioned: Some(true),
             ..VirtualDiskFlatVer2BackingInfo::default()
         };
-        backing.file_name = self.disk_file(index, ".vmdk");
+        backing.file_name = self.disk_file(disk, ending);
         backing.datastore = Some(self.datastore());
-        let mut base = self.device(place);
-        base.backing = Some(backing.into());
-        let capacity_in_bytes = Some(bytes);
-        VirtualDisk { base, capacity_in_kb: bytes / 1024, capacity_in_bytes, ..VirtualDisk::default() }.into()
+        backing
     }
 
     fn datastore(&self) -> MoRef {

@@ -1,37 +1,39 @@
 //! Properties of a virtual machine.
 
 use vsphere::wire::generated::{
-    GuestInfo, VirtualHardware, VirtualMachineConfigInfo, VirtualMachineConfigSummary, VirtualMachineConnectionState,
-    VirtualMachineFileInfo, VirtualMachineGuestSummary, VirtualMachineRuntimeInfo, VirtualMachineStorageSummary,
-    VirtualMachineSummary, VirtualMachineToolsStatus,
+    VirtualHardware, VirtualMachineConfigInfo, VirtualMachineConfigSummary, VirtualMachineConnectionState,
+    VirtualMachineFileInfo, VirtualMachineRuntimeInfo, VirtualMachineStorageSummary, VirtualMachineSummary,
 };
 use vsphere::wire::{Any, MoRef};
 
 use super::super::call::{Call, HEALTH};
 use super::super::clock::civil_of;
+use super::super::configured::Configured;
 use super::super::model::{NodeId, VmPlace};
-use super::super::state::{EPOCH, State};
-use super::{morefs, one};
+use super::super::power::disabled_methods;
+use super::super::state::{EPOCH, State, VmState};
+use super::{morefs, one, snapshots};
+use crate::content::Delta;
 use crate::identity;
 use crate::inventory::Vm;
-
-/// What a lease keeps a VM from, as `disabledMethod` says it.
-const HELD_METHODS: [&str; 4] = ["PowerOnVM_Task", "ReconfigVM_Task", "MigrateVM_Task", "Destroy_Task"];
 
 /// One VM, as one caller sees it.
 pub(super) struct Machine<'a> {
     pub(super) call: &'a Call<'a>,
-    state: &'a State,
+    pub(super) state: &'a State,
     pub(super) vm: &'a Vm,
     pub(super) place: &'a VmPlace,
     moref: MoRef,
+    /// Its configuration, now or in a snapshot.
+    pub(super) configured: &'a Configured,
+    /// The links above its disks, now or in a snapshot.
+    pub(super) deltas: &'a [Delta],
 }
 
 /// Returns a property that only a VM has.
 pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, place: &VmPlace, name: &str) -> Option<Any> {
-    let vm = call.world.inventory.vms.get(place.index)?;
     let model = call.model();
-    let machine = Machine { call, state, vm, place, moref: model.moref(id) };
+    let machine = Machine::now(call, state, id)?;
     match name {
         "config" => one(call, &machine.config()?),
         "summary" => one(call, &machine.summary()),
@@ -42,11 +44,9 @@ pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, place: &VmPla
         "parentVApp" => one(call, &model.moref(place.vapp?)),
         "datastore" => morefs(call, &[model.moref(place.datastore)]),
         "network" => morefs(call, &place.network.map(|id| model.moref(id)).into_iter().collect::<Vec<_>>()),
-        "disabledMethod" => {
-            let held = !state.vms.get(place.index)?.leases.is_empty();
-            let methods: Vec<String> = HELD_METHODS.iter().filter(|_| held).map(|&name| name.to_owned()).collect();
-            Some(Any::list(&methods, call.encode()))
-        }
+        "disabledMethod" => Some(Any::list(&disabled_methods(state, place.index), call.encode())),
+        "snapshot" => one(call, &snapshots::info(state.vms.get(place.index)?, &machine.moref)?),
+        "rootSnapshot" => morefs(call, &snapshots::roots(state.vms.get(place.index)?)),
         "recentTask" => {
             let tasks = &state.vms.get(place.index)?.recent_tasks;
             morefs(call, &tasks.iter().map(|id| MoRef::new("Task", id)).collect::<Vec<_>>())
@@ -56,22 +56,42 @@ pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, place: &VmPla
     }
 }
 
+impl<'a> Machine<'a> {
+    /// Returns a VM as it is.
+    pub(super) fn now(call: &'a Call<'a>, state: &'a State, id: NodeId) -> Option<Self> {
+        let now = state.vms.get(call.model().place(id)?.index)?;
+        Self::at(call, state, id, (&now.configured, &now.deltas))
+    }
+
+    /// Returns a VM as it was, or is, with a configuration and with links above its disks.
+    pub(super) fn at(
+        call: &'a Call<'a>,
+        state: &'a State,
+        id: NodeId,
+        (configured, deltas): (&'a Configured, &'a [Delta]),
+    ) -> Option<Self> {
+        let place = call.model().place(id)?;
+        let vm = call.world.inventory.vms.get(place.index)?;
+        Some(Machine { call, state, vm, place, moref: call.model().moref(id), configured, deltas })
+    }
+}
+
 impl Machine<'_> {
     /// A VM whose host is gone has no configuration.
     pub(super) fn is_readable(&self) -> bool {
         self.vm.connection == "connected"
     }
 
-    fn guest_name(&self) -> String {
+    pub(super) fn guest_name(&self) -> String {
         format!("{} (simulated)", self.vm.guest_id)
     }
 
-    fn config(&self) -> Option<VirtualMachineConfigInfo> {
+    pub(super) fn config(&self) -> Option<VirtualMachineConfigInfo> {
         if !self.is_readable() {
             return None;
         }
         Some(VirtualMachineConfigInfo {
-            change_version: "1".to_owned(),
+            change_version: self.configured.version.to_string(),
             modified: civil_of(EPOCH),
             name: self.vm.name().to_owned(),
             guest_full_name: self.guest_name(),
@@ -80,7 +100,7 @@ impl Machine<'_> {
             instance_uuid: Some(identity::instance_uuid(self.vm).to_string()),
             template: self.vm.template,
             guest_id: self.vm.guest_id.clone(),
-            annotation: Some(self.vm.annotation.clone()),
+            annotation: Some(self.configured.annotation.clone()),
             firmware: Some(self.vm.firmware.clone()),
             files: VirtualMachineFileInfo { vm_path_name: Some(self.vmx()), ..VirtualMachineFileInfo::default() },
             hardware: VirtualHardware {
@@ -90,7 +110,7 @@ impl Machine<'_> {
                 device: self.devices(),
                 ..VirtualHardware::default()
             },
-            change_tracking_enabled: Some(false),
+            change_tracking_enabled: Some(self.configured.change_tracking),
             ..VirtualMachineConfigInfo::default()
         })
     }
@@ -105,6 +125,7 @@ impl Machine<'_> {
             },
             power_state: now.map(|vm| vm.power.clone()).unwrap_or_default(),
             boot_time: now.and_then(|vm| vm.boot_time.clone()),
+            consolidation_needed: now.is_some_and(VmState::needs_consolidation),
             ..VirtualMachineRuntimeInfo::default()
         }
     }
@@ -125,7 +146,7 @@ impl Machine<'_> {
                 instance_uuid: set(identity::instance_uuid(self.vm).to_string()),
                 guest_id: set(self.vm.guest_id.clone()),
                 guest_full_name: set(self.guest_name()),
-                annotation: set(self.vm.annotation.clone()),
+                annotation: set(self.configured.annotation.clone()),
                 num_virtual_disks: readable.then(|| i32::try_from(self.vm.disks.len()).unwrap_or(i32::MAX)),
                 ..VirtualMachineConfigSummary::default()
             },
@@ -137,29 +158,6 @@ impl Machine<'_> {
             }),
             overall_status: HEALTH,
             ..VirtualMachineSummary::default()
-        }
-    }
-
-    /// No guest runs in a simulator, so none has its Tools running.
-    fn guest(&self) -> Option<GuestInfo> {
-        self.is_readable().then(|| GuestInfo {
-            tools_status: Some(VirtualMachineToolsStatus::ToolsNotInstalled),
-            tools_version_status2: Some("guestToolsNotInstalled".to_owned()),
-            tools_running_status: Some("guestToolsNotRunning".to_owned()),
-            guest_state: "notRunning".to_owned(),
-            ..GuestInfo::default()
-        })
-    }
-
-    /// Also an orphaned VM has one; clients read its fields without a look whether it is there.
-    fn guest_summary(&self) -> VirtualMachineGuestSummary {
-        VirtualMachineGuestSummary {
-            guest_id: self.is_readable().then(|| self.vm.guest_id.clone()),
-            guest_full_name: self.is_readable().then(|| self.guest_name()),
-            tools_status: Some(VirtualMachineToolsStatus::ToolsNotInstalled),
-            tools_version_status2: Some("guestToolsNotInstalled".to_owned()),
-            tools_running_status: Some("guestToolsNotRunning".to_owned()),
-            ..VirtualMachineGuestSummary::default()
         }
     }
 
