@@ -22,17 +22,25 @@ impl Desk {
         for number in 0..5 {
             inventory += &format!("[[vm]]\npath = \"DC0/vm/vm{number}\"\n");
         }
-        let options = Options { settings: Some(settings), lenient, ..Options::default() };
-        let simulator = Simulator::start(Inventory::parse(&inventory, Path::new(".")).unwrap(), options).await.unwrap();
-        Self { simulator, cookie: None }
+        Self::with_inventory(&inventory, Options { settings: Some(settings), lenient, ..Options::default() }).await
+    }
+
+    pub(crate) async fn with_inventory(text: &str, options: Options) -> Self {
+        let inventory = Inventory::parse(text, Path::new(".")).unwrap();
+        Self { simulator: Simulator::start(inventory, options).await.unwrap(), cookie: None }
     }
 
     pub(crate) async fn call(&self, version: &str, body: &str) -> SdkReply {
-        let world: &Arc<World> = self.simulator.world();
         let envelope = format!(
             "<e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\" \
              xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><e:Body>{body}</e:Body></e:Envelope>"
         );
+        self.post(version, &envelope).await
+    }
+
+    /// Sends an envelope.
+    pub(crate) async fn post(&self, version: &str, envelope: &str) -> SdkReply {
+        let world: &Arc<World> = self.simulator.world();
         let action = format!("\"urn:vim25/{version}\"");
         let request = SdkRequest {
             cookie: self.cookie.as_deref(),
