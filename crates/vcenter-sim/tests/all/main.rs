@@ -17,4 +17,5 @@ mod soap;
 mod soap_sessions;
 mod soap_waits;
 mod strangers;
+mod strangers_snapshots;
 mod typed;

@@ -9,8 +9,8 @@ use vcenter_sim::faults::Settings;
 
 use crate::scene::scene;
 
-const USER: &str = "administrator@vsphere.local";
-const PASSWORD: &str = "simulated";
+pub(crate) const USER: &str = "administrator@vsphere.local";
+pub(crate) const PASSWORD: &str = "simulated";
 
 /// Starts the usual simulator and gives its VM back, which a scene holds from the start.
 async fn simulator() -> Simulator {
@@ -20,11 +20,11 @@ async fn simulator() -> Simulator {
 }
 
 /// Runs a program beside the simulator, which needs the threads of this runtime.
-async fn run(mut command: Command) -> Output {
+pub(crate) async fn run(mut command: Command) -> Output {
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
-fn govc(program: &Path, simulator: &Simulator, home: &Path) -> Command {
+pub(crate) fn govc(program: &Path, simulator: &Simulator, home: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("HOME", home).env("GOVC_URL", simulator.url()).env("GOVC_INSECURE", "1");
     command.env("GOVC_USERNAME", USER).env("GOVC_PASSWORD", PASSWORD).env("GOVC_PERSIST_SESSION", "false");
