@@ -20,6 +20,7 @@
 //! * [`faults`]: options and what goes wrong on purpose; [`stats`]: what was seen.
 //! * `server`, `router`, `tls`, `control`: listeners, certificates, and the endpoint for tests; [`Simulator`] starts it all.
 //!
+//! Snapshots come and go, VMs run and stop, drives change; all of it is forgotten with the simulator.
 //! Deliberately absent: anything that changes an inventory for good, import, and every call that
 //! an exporter does not need; those answer `MethodNotFound`, as a server of another version would.
 

@@ -273,16 +273,23 @@ impl Drop for UnderWay<'_> {
 }
 
 async fn keep_ticking(world: Weak<World>) {
+    let Some(mut news) = world.upgrade().map(|world| world.soap.news()) else { return };
     loop {
         let next = {
             let Some(world) = world.upgrade() else { return };
+            // What is new from here on may be due before the timer.
+            news.mark_unchanged();
             world.soap.tick(&world);
             let idle = Duration::from_secs(world.faults.now().session_idle_s);
             let latest = Instant::now() + TICK_MAX;
             world.soap.lock().next_deadline(idle).map_or(latest, |due| due.min(latest))
         };
         // A deadline that has just passed must not make a busy loop of this.
-        tokio::time::sleep_until(next.max(Instant::now() + Duration::from_millis(1))).await;
+        let timer = tokio::time::sleep_until(next.max(Instant::now() + Duration::from_millis(1)));
+        tokio::select! {
+            () = timer => {}
+            told = news.changed() => if told.is_err() { return },
+        }
     }
 }
 

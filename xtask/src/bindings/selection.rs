@@ -30,6 +30,7 @@ const METHODS: &[&str] = &[
     "DestroyPropertyCollector",
     "DestroyPropertyFilter",
     "DestroyView",
+    "Destroy_Task",
     "ExportSnapshot",
     "ExportVm",
     "FindAllByUuid",

@@ -63,6 +63,7 @@ routes! {
     CurrentTime => content::current_time,
     DestroyPropertyCollector => filter::destroy_collector,
     DestroyPropertyFilter => filter::destroy_filter,
+    DestroyTask => reconfig::destroy,
     DestroyView => view::destroy,
     ExportSnapshot => export::export_snapshot,
     ExportVm => export::export,

@@ -1,11 +1,13 @@
-//! `ReconfigVM_Task`: annotation, change tracking, CD-ROM drives; everything else is refused by name.
+//! `ReconfigVM_Task`: annotation, change tracking, CD-ROM drives; everything else is refused by name,
+//! and so is `Destroy_Task`.
 //!
 //! As on a vCenter, what is wrong with a specification ends the task, not the call. What the change
 //! makes of the VM is worked out when the call comes: the task holds the VM until it ends.
 
 use vsphere::wire::generated::{
-    AnyVirtualDevice, AnyVirtualDeviceBackingInfo as Backing, ReconfigVMTask, VirtualDevice, VirtualDeviceConfigSpec,
-    VirtualDeviceConfigSpecOperation as Operation, VirtualMachineConfigSpec, VirtualMachinePowerState as Power,
+    AnyVirtualDevice, AnyVirtualDeviceBackingInfo as Backing, DestroyTask, ReconfigVMTask, VirtualDevice,
+    VirtualDeviceConfigSpec, VirtualDeviceConfigSpecOperation as Operation, VirtualMachineConfigSpec,
+    VirtualMachinePowerState as Power,
 };
 use vsphere::wire::{Any, Encode, Fault, MoRef};
 
@@ -29,6 +31,16 @@ pub(crate) fn reconfigure(call: &Call<'_>, request: ReconfigVMTask) -> Outcome<M
     let (method, description_id) = ("ReconfigVM_Task", "VirtualMachine.reconfigure");
     let work = Work { method, description_id, takes: task::SHORT, end };
     Ok(task::start(call, &mut state, subject, work))
+}
+
+/// `Destroy_Task`: a VM that is held says so, and nothing is ever destroyed.
+pub(crate) fn destroy(call: &Call<'_>, request: DestroyTask) -> Outcome<MoRef> {
+    call.node(&request.this)?;
+    let state = call.lock();
+    if let Ok(subject) = call.subject(&state, &request.this) {
+        state.check_free(subject.vm)?;
+    }
+    Err(fault::not_supported("a simulator destroys nothing"))
 }
 
 /// Returns a configuration after a change.

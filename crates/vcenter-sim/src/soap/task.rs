@@ -287,6 +287,7 @@ pub(crate) fn start(call: &Call<'_>, state: &mut State, subject: Subject, work: 
         vm.task = Some(id.clone());
     }
     state.note_task(index, &id);
+    call.soap.tell();
     MoRef::new("Task", id)
 }
 

@@ -6,11 +6,12 @@ use tokio::time::{Instant, sleep};
 use vcenter_sim::faults::Settings;
 use vsphere::wire::MoRef;
 use vsphere::wire::generated::{
-    AnyVirtualDeviceConfigSpec, ConsolidateVMDisksTask, CreateDescriptor, CreateSnapshotTask, ExportVm,
-    HttpNfcLeaseAbort, HttpNfcLeaseInfo, OvfCreateDescriptorParams, PowerOffVMTask, PowerOnVMTask, RebootGuest,
-    ReconfigVMTask, RemoveAllSnapshotsTask, ResetVMTask, ShutdownGuest, StandbyGuest, SuspendVMTask, VirtualCdrom,
-    VirtualDevice, VirtualDeviceConfigSpec, VirtualDeviceConfigSpecOperation, VirtualMachineConfigInfo,
-    VirtualMachineConfigSpec, VirtualMachinePowerState as Power,
+    AnyVirtualDeviceConfigSpec, ConsolidateVMDisksTask, CreateDescriptor, CreateFilter, CreateSnapshotTask, ExportVm,
+    HttpNfcLeaseAbort, HttpNfcLeaseInfo, ObjectSpec, OvfCreateDescriptorParams, PowerOffVMTask, PowerOnVMTask,
+    PropertyFilterSpec, PropertySpec, RebootGuest, ReconfigVMTask, RemoveAllSnapshotsTask, ResetVMTask, ShutdownGuest,
+    StandbyGuest, SuspendVMTask, VirtualCdrom, VirtualDevice, VirtualDeviceConfigSpec,
+    VirtualDeviceConfigSpecOperation, VirtualMachineConfigInfo, VirtualMachineConfigSpec,
+    VirtualMachinePowerState as Power, WaitForUpdatesEx,
 };
 
 use crate::soap::Desk;
@@ -161,6 +162,31 @@ async fn a_guest_writes_above_a_snapshot_only_while_it_runs() {
     assert_eq!(share(&desk), 0);
     desk.run(PowerOnVMTask { this: vm.clone(), host: None }).await.unwrap();
     assert_eq!(share(&desk), 0x8000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_task_is_told_when_it_ends() {
+    let (desk, vm) = desk("", Settings::default()).await;
+    let collector = MoRef::new("PropertyCollector", "propertyCollector");
+    let task = desk.ask(PowerOnVMTask { this: vm, host: None }).await.unwrap();
+    let set =
+        PropertySpec { type_: "Task".to_owned(), path_set: vec!["info.state".to_owned()], ..PropertySpec::default() };
+    let object_set = vec![ObjectSpec { obj: task.clone(), ..ObjectSpec::default() }];
+    let spec = PropertyFilterSpec { prop_set: vec![set], object_set, ..PropertyFilterSpec::default() };
+    desk.ask(CreateFilter { this: collector.clone(), spec, partial_updates: false }).await.unwrap();
+    let began = Instant::now();
+    let (mut version, mut states) = (String::new(), Vec::new());
+    while states.last().is_none_or(|state| state != "success") {
+        let wait = WaitForUpdatesEx { this: collector.clone(), version: Some(version), options: None };
+        let updates = desk.ask(wait).await.unwrap().unwrap();
+        version = updates.version;
+        let objects = updates.filter_set.into_iter().flat_map(|filter| filter.object_set);
+        let values = objects.flat_map(|object| object.change_set).map(|change| change.val.unwrap());
+        states.extend(values.map(|value| value.element().text.clone()));
+    }
+    assert_eq!(states, ["queued", "running", "success"]);
+    // By the clock of the test, which stands still while anybody works.
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
 }
 
 fn cdrom(operation: VirtualDeviceConfigSpecOperation, key: i32) -> VirtualMachineConfigSpec {

@@ -8,9 +8,9 @@ use vcenter_sim::content::DiskContent;
 use vcenter_sim::faults::Settings;
 use vsphere::wire::MoRef;
 use vsphere::wire::generated::{
-    CreateDescriptor, CreateSnapshotTask, ExportSnapshot, ExportVm, HttpNfcLeaseAbort, HttpNfcLeaseComplete,
-    HttpNfcLeaseInfo, OvfCreateDescriptorParams, PowerOffVMTask, ReconfigVMTask, RemoveSnapshotTask,
-    VirtualMachineConfigSpec,
+    CreateDescriptor, CreateSnapshotTask, DestroyTask, ExportSnapshot, ExportVm, HttpNfcLeaseAbort,
+    HttpNfcLeaseComplete, HttpNfcLeaseInfo, OvfCreateDescriptorParams, PowerOffVMTask, ReconfigVMTask,
+    RemoveSnapshotTask, VirtualMachineConfigSpec,
 };
 
 use crate::client::Client;
@@ -114,6 +114,7 @@ async fn a_lease_of_a_snapshot_holds_the_whole_vm_and_its_guest_goes_on() {
         desk.run(take).await,
         desk.run(remove.clone()).await,
         desk.run(reconfigure).await,
+        desk.run(DestroyTask { this: vm.clone() }).await,
         desk.run(PowerOffVMTask { this: vm.clone() }).await,
         desk.ask(ExportSnapshot { this: snapshot.clone() }).await.map(Some).map_err(|(kind, _)| kind),
     ];
@@ -121,6 +122,7 @@ async fn a_lease_of_a_snapshot_holds_the_whole_vm_and_its_guest_goes_on() {
     desk.ask(vsphere::wire::generated::ShutdownGuest { this: vm.clone() }).await.unwrap();
     desk.ask(HttpNfcLeaseAbort { this: lease, fault: None }).await.unwrap();
     desk.run(remove).await.unwrap();
+    assert_eq!(desk.run(DestroyTask { this: vm }).await.unwrap_err(), "NotSupported");
     let report = desk.simulator.world().soap.report();
     assert_eq!((&report["open"]["leases"], &report["open"]["snapshots"]), (&0.into(), &0.into()), "{report:#}");
 }

@@ -3225,6 +3225,8 @@ methods! {
     }
     DestroyView "DestroyView" "View" "" -> () {
     }
+    DestroyTask "Destroy_Task" "ManagedEntity" "" -> MoRef {
+    }
     ExportSnapshot "ExportSnapshot" "VirtualMachineSnapshot" "5.5" -> MoRef {
     }
     ExportVm "ExportVm" "VirtualMachine" "4.0" -> MoRef {
