@@ -11,7 +11,9 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::line::Line;
 use crate::pace::Pacer;
+use crate::pace::profile::Lane;
 use crate::stats::ListenerStats;
 use crate::world::World;
 
@@ -40,6 +42,8 @@ pub(crate) struct Connection {
     pub(crate) world: Arc<World>,
     pub(crate) listener: ListenerId,
     pacer: Mutex<Pacer>,
+    /// The line as the profile shapes it, beside the setting `bytes_per_second`.
+    shaped: Mutex<Pacer>,
     cut: AtomicBool,
     cut_requested: Notify,
 }
@@ -52,6 +56,7 @@ impl Connection {
             world,
             listener,
             pacer: Mutex::default(),
+            shaped: Mutex::default(),
             cut: AtomicBool::new(false),
             cut_requested: Notify::new(),
         };
@@ -67,6 +72,28 @@ impl Connection {
     pub(crate) fn pace(&self, bytes: u64, bytes_per_second: u64) -> Instant {
         let mut pacer = self.pacer.lock().unwrap_or_else(PoisonError::into_inner);
         pacer.pass(bytes, bytes_per_second, Instant::now())
+    }
+
+    /// Returns when a piece of `bytes` will have passed on the connection and below the ceiling of its
+    /// listener, as a lane of the profile says.
+    pub(crate) fn pace_shaped(&self, bytes: u64, lane: Lane) -> Instant {
+        let now = Instant::now();
+        let alone = lane.bytes_per_second.map(|rate| {
+            let mut shaped = self.shaped.lock().unwrap_or_else(PoisonError::into_inner);
+            shaped.pass(bytes, rate, now)
+        });
+        let together = lane.host_bytes_per_second.map(|rate| self.line().pace(bytes, rate, now));
+        alone.into_iter().chain(together).max().unwrap_or(now)
+    }
+
+    /// Returns what the connection shares with others of its listener.
+    pub(crate) fn line(&self) -> &Arc<Line> {
+        self.world.lines.of(self.listener)
+    }
+
+    /// Closes the connection, whatever it is doing, without the reset of [`Self::cut`].
+    pub(crate) fn hang_up(&self) {
+        self.cut_requested.notify_one();
     }
 
     /// Ends the connection with a TCP reset, whatever it is doing.

@@ -5,6 +5,9 @@
 //! | `GET /report` | what was seen: connections, requests, bytes, leases, sessions, faults that struck |
 //! | `GET /faults` | the switches and faults that hold now |
 //! | `POST /faults` | changes those that the JSON object names; `null` restores a default |
+//! | `GET /rules` | all rules, with how often they matched and struck |
+//! | `POST /rules` | adds a rule, or a list of them |
+//! | `DELETE /rules`, `DELETE /rules?name=NAME` | removes all rules, or those of this name |
 //! | `GET /disks?vm=PATH&disk=N` | the raw bytes of a disk; with `&snapshot=NAME` those that a snapshot keeps |
 //! | `GET /disks/sha256?vm=PATH&disk=N` | their SHA-256 and size |
 //! | `POST /shutdown` | stops the simulator |
@@ -20,10 +23,12 @@ use http::header::{ALLOW, HOST};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::faults::rule::parse_json;
 use crate::reply::{Reply, empty, full, text};
 use crate::server::{accept_until_stop, serve_http};
 use crate::world::World;
@@ -35,7 +40,7 @@ const JSON: &str = "application/json";
 /// Serves the endpoint until the stop, which it can cause.
 pub(crate) async fn serve(listener: TcpListener, world: Arc<World>, stop: watch::Sender<bool>) {
     let signal = stop.subscribe();
-    accept_until_stop(listener, signal.clone(), |tcp: TcpStream, _peer: SocketAddr| {
+    accept_until_stop(listener, None, signal.clone(), |tcp: TcpStream, _peer: SocketAddr| {
         let (world, stop, signal) = (Arc::clone(&world), stop.clone(), signal.clone());
         async move {
             let answer = |request| answer(&world, &stop, request);
@@ -58,6 +63,9 @@ async fn answer(world: &Arc<World>, stop: &watch::Sender<bool>, request: Request
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         },
         ("/faults", Method::POST) => change_faults(world, request).await,
+        ("/rules", Method::GET) => json_reply(&world.faults.rules()),
+        ("/rules", Method::POST) => add_rules(world, request).await,
+        ("/rules", Method::DELETE) => remove_rules(world, request.uri().query()),
         ("/disks", Method::GET) => disks::raw(world, request.uri().query()),
         ("/disks/sha256", Method::GET) => disks::sha256(world, request.uri().query()).await,
         ("/shutdown", Method::POST) => {
@@ -66,6 +74,7 @@ async fn answer(world: &Arc<World>, stop: &watch::Sender<bool>, request: Request
         }
         ("/report" | "/disks" | "/disks/sha256", _) => not_allowed("GET"),
         ("/faults", _) => not_allowed("GET, POST"),
+        ("/rules", _) => not_allowed("GET, POST, DELETE"),
         ("/shutdown", _) => not_allowed("POST"),
         _ => text(StatusCode::NOT_FOUND, "not found\n"),
     }
@@ -97,6 +106,28 @@ async fn change_faults(world: &World, request: Request<Incoming>) -> Reply {
         Ok(()) => json_reply(&json!({})),
         Err(rule) => text(StatusCode::BAD_REQUEST, format!("{rule}\n")),
     }
+}
+
+async fn add_rules(world: &World, request: Request<Incoming>) -> Reply {
+    let Ok(body) = Limited::new(request.into_body(), FAULTS_BODY_BYTES_MAX).collect().await else {
+        return text(StatusCode::PAYLOAD_TOO_LARGE, "the request is too long or ended early\n");
+    };
+    let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+    match parse_json(&body).and_then(|rules| world.faults.add_rules(rules)) {
+        Ok(()) => json_reply(&json!({})),
+        Err(why) => text(StatusCode::BAD_REQUEST, format!("{why}\n")),
+    }
+}
+
+fn remove_rules(world: &World, query: Option<&str>) -> Reply {
+    let name = match query {
+        None | Some("") => None,
+        Some(query) => match query.strip_prefix("name=") {
+            Some(name) => Some(percent_decode_str(name).decode_utf8_lossy().into_owned()),
+            None => return text(StatusCode::BAD_REQUEST, "the only parameter is `name`\n"),
+        },
+    };
+    json_reply(&json!({"removed": world.faults.remove_rules(name.as_deref())}))
 }
 
 fn json_reply(value: &Value) -> Reply {

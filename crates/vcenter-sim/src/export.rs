@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::content::{ContentKey, Delta, DiskContent, mix};
 use crate::error::{Error, ErrorKind, Result};
 use crate::faults::FileNames;
+use crate::faults::rule::VmdkDamage;
 use crate::hardware::{Layout, Place};
 use crate::inventory::{Inventory, Vm};
 use crate::stream::{Blob, Digests, FileStream};
@@ -207,8 +208,12 @@ impl Exports {
         Some((lease, file))
     }
 
-    /// Begins to make the bytes of a file; they are hashed when nobody has done so before.
-    pub(crate) fn stream(&self, file: &LeaseFile) -> io::Result<FileStream> {
+    /// Begins to make the bytes of a file; they are hashed when nobody has done so before, or when they
+    /// are damaged.
+    pub(crate) fn stream(&self, file: &LeaseFile, damage: Option<VmdkDamage>) -> io::Result<FileStream> {
+        if let (FileSource::Disk(content), Some(damage)) = (&file.source, damage) {
+            return FileStream::damaged_disk(Arc::clone(content), damage);
+        }
         let hashed = !lock(&self.digests).contains_key(&file.source.key());
         match &file.source {
             FileSource::Disk(content) => FileStream::disk(Arc::clone(content), hashed),
@@ -226,6 +231,11 @@ impl Exports {
             None => digests.get(&key).cloned().expect("a stream without digests finds those of an earlier one"),
         };
         *lock(&file.sent) = Some(known);
+    }
+
+    /// Notes that a file was sent whole with bytes that only this stream had.
+    pub(crate) fn complete_damaged(&self, file: &LeaseFile, computed: Option<Digests>) {
+        *lock(&file.sent) = computed.map(Arc::new);
     }
 
     fn files_of(&self, offer: &Offer<'_>, ticket: &str) -> Vec<Arc<LeaseFile>> {

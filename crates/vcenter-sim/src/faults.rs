@@ -5,15 +5,28 @@
 //! from `POST /faults` of the control endpoint, where only the named keys change. [`Faults`] holds
 //! the current ones and counts how often each fault has struck.
 //!
-//! Nothing here acts: [`crate::nfc`] damages streams, [`crate::soap`] lies and refuses.
+//! What goes beyond single switches is said by rules ([`rule`]), which [`Faults`] asks at every event.
+//!
+//! Nothing here acts: [`crate::nfc`] damages streams, [`crate::soap`] lies and refuses, and
+//! `crate::interfere` does what rules say.
 
 mod options;
+pub mod rule;
 mod settings;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::time::Instant;
+
+use crate::line::VCENTER;
+pub use crate::pace::profile::{Lane, Profile, Shape};
 pub use options::Options;
+pub use rule::Rule;
+use rule::VmdkDamage;
+use rule::action::{Action, Stage};
+use rule::book::{Book, Event, Load, Strike};
 pub use settings::{CorruptByte, CutAfter, HashName, ManifestLie, ManifestLieKind, Settings, ThumbprintKind};
 
 /// The names by which a fault can pick a file of a lease.
@@ -28,6 +41,12 @@ pub struct FileNames<'a> {
 }
 
 impl FileNames<'_> {
+    /// Returns every name by which a rule can mean this file.
+    pub(crate) fn all(&self) -> Vec<String> {
+        let (path, name) = (self.vm_path, self.target_id);
+        vec![path.to_owned(), self.key.to_owned(), name.to_owned(), format!("{path}/{name}")]
+    }
+
     /// Returns whether `pattern` means this file: `*`, its name (`disk-0.vmdk`, of any VM), its key, or
     /// the path of its VM, a slash and its name (`DC0/vm/web/web01/disk-0.vmdk`).
     #[must_use]
@@ -54,20 +73,88 @@ pub struct StreamDamage {
 #[derive(Debug)]
 pub struct Faults {
     state: Mutex<State>,
+    /// True while there are rules: whoever asks for none pays nothing.
+    has_rules: AtomicBool,
+    /// Names of listeners that rules may use.
+    listeners: Vec<String>,
+    started: Instant,
 }
 
 #[derive(Debug)]
 struct State {
     settings: Arc<Settings>,
-    /// How often each fault has struck, by its key in [`Settings`].
-    struck: BTreeMap<&'static str, u64>,
+    /// How often each fault has struck, by its key in [`Settings`] or the name of its rule.
+    struck: BTreeMap<String, u64>,
+    book: Book,
 }
 
 impl Faults {
     /// Starts with these settings.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { state: Mutex::new(State { settings: Arc::new(settings), struck: BTreeMap::new() }) }
+        Self::with_listeners(settings, Vec::new())
+    }
+
+    /// Starts with these settings and the names of listeners that rules may use.
+    #[must_use]
+    pub fn with_listeners(settings: Settings, listeners: Vec<String>) -> Self {
+        let state = State { settings: Arc::new(settings), struck: BTreeMap::new(), book: Book::default() };
+        Self { state: Mutex::new(state), has_rules: AtomicBool::new(false), listeners, started: Instant::now() }
+    }
+
+    /// Adds rules after those that there are.
+    ///
+    /// # Errors
+    ///
+    /// Says which rule is refused and why; then none was added.
+    pub fn add_rules(&self, rules: Vec<Rule>) -> Result<(), String> {
+        for rule in &rules {
+            rule.check(&self.listeners)?;
+        }
+        let mut state = self.lock();
+        rules.into_iter().for_each(|rule| state.book.add(rule, self.started.elapsed()));
+        self.has_rules.store(!state.book.is_empty(), Ordering::Release);
+        Ok(())
+    }
+
+    /// Removes the rules of this name, or all of them, and returns how many there were. What has struck
+    /// stays counted, and what was done stays done.
+    pub fn remove_rules(&self, name: Option<&str>) -> usize {
+        let mut state = self.lock();
+        let removed = state.book.remove(name);
+        self.has_rules.store(!state.book.is_empty(), Ordering::Release);
+        removed
+    }
+
+    /// Returns all rules with how often they matched and struck.
+    #[must_use]
+    pub fn rules(&self) -> serde_json::Value {
+        let state = self.lock();
+        let rules = state.book.all().iter().map(|armed| {
+            serde_json::json!({
+                "name": armed.name, "matches": armed.matches, "strikes": armed.strikes, "rule": *armed.rule,
+            })
+        });
+        rules.collect()
+    }
+
+    /// Returns whether there are rules at all.
+    pub(crate) fn has_rules(&self) -> bool {
+        self.has_rules.load(Ordering::Acquire)
+    }
+
+    /// Returns what strikes at an event, and counts it.
+    pub(crate) fn strikes(&self, event: &Event<'_>) -> Vec<Strike> {
+        if !self.has_rules() {
+            return Vec::new();
+        }
+        let mut state = self.lock();
+        let strikes = state.book.decide(event, self.started.elapsed());
+        for strike in &strikes {
+            tracing::info!(rule = strike.rule, stage = ?event.stage, path = event.path, "a rule strikes");
+            *state.struck.entry(strike.rule.clone()).or_insert(0) += 1;
+        }
+        strikes
     }
 
     /// Returns the settings that hold now.
@@ -106,12 +193,12 @@ impl Faults {
 
     /// Notes that a fault has struck; `name` is its key in [`Settings`].
     pub fn note(&self, name: &'static str) {
-        *self.lock().struck.entry(name).or_insert(0) += 1;
+        *self.lock().struck.entry(name.to_owned()).or_insert(0) += 1;
     }
 
-    /// Returns how often each fault has struck.
+    /// Returns how often each fault and each rule has struck.
     #[must_use]
-    pub fn struck(&self) -> BTreeMap<&'static str, u64> {
+    pub fn struck(&self) -> BTreeMap<String, u64> {
         self.lock().struck.clone()
     }
 
@@ -123,7 +210,7 @@ impl Faults {
             return false;
         }
         Arc::make_mut(&mut state.settings).progress_fails -= 1;
-        *state.struck.entry("progress_fails").or_insert(0) += 1;
+        *state.struck.entry("progress_fails".to_owned()).or_insert(0) += 1;
         true
     }
 
@@ -135,6 +222,34 @@ impl Faults {
             self.note("manifest_lie");
         }
         lie
+    }
+
+    /// Returns the lie that a rule wants the manifest to tell about a file, and counts it.
+    #[must_use]
+    pub(crate) fn manifest_rule(&self, file: FileNames<'_>) -> Option<ManifestLieKind> {
+        let strikes = self.strikes_at_file(Stage::Manifest, file, VCENTER);
+        strikes.iter().find_map(|strike| match strike.action() {
+            Action::Manifest(kind) => Some(*kind),
+            _ => None,
+        })
+    }
+
+    /// Returns the damage that a rule does to the format of a stream that begins now, and counts it.
+    #[must_use]
+    pub(crate) fn vmdk_damage(&self, file: FileNames<'_>, listener: &str) -> Option<VmdkDamage> {
+        let strikes = self.strikes_at_file(Stage::Content, file, listener);
+        strikes.iter().find_map(|strike| match strike.action() {
+            Action::Vmdk(damage) => Some(*damage),
+            _ => None,
+        })
+    }
+
+    fn strikes_at_file(&self, stage: Stage, file: FileNames<'_>, listener: &str) -> Vec<Strike> {
+        if !self.has_rules() {
+            return Vec::new();
+        }
+        let (objects, load) = (file.all(), Load::default());
+        self.strikes(&Event { stage, listener, http: "", path: "", method: None, objects: &objects, load })
     }
 
     /// Returns how a stream of `file` that begins now is to be damaged, and counts the fault as used.

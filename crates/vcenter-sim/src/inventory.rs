@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::faults::Settings;
+use crate::faults::{Rule, Settings};
 pub use guest::{SNAPSHOTS_MAX, Snapshot, Tools};
 pub(crate) use load::is_datastore_path;
 pub use size::Size;
@@ -35,6 +35,9 @@ pub struct Inventory {
     /// Switches and faults that the scenario begins with.
     #[serde(default)]
     pub faults: Settings,
+    /// Rules that the scenario begins with.
+    #[serde(default, rename = "rule")]
+    pub rules: Vec<Rule>,
 }
 
 impl Inventory {

@@ -17,7 +17,8 @@
 //! * [`inventory`]: what exists, read from TOML; [`hardware`]: where each device of a VM sits; [`identity`]: what follows from its path.
 //! * [`content`]: the bytes of disks; [`export`]: the files of a lease; `nfc`: sends them, `stream` makes them.
 //! * [`ovf`]: the descriptor; [`soap`]: sessions, properties, tasks and leases.
-//! * [`faults`]: options and what goes wrong on purpose; [`stats`]: what was seen.
+//! * [`faults`]: options and what goes wrong on purpose, by switch or by rule; `interfere`: does to HTTP
+//!   what rules say; `pace` and [`line`]: bandwidth; [`stats`]: what was seen.
 //! * `server`, `router`, `tls`, `control`: listeners, certificates, and the endpoint for tests; [`Simulator`] starts it all.
 //!
 //! Snapshots come and go, VMs run and stop, drives change; all of it is forgotten with the simulator.
@@ -32,7 +33,9 @@ pub mod export;
 pub mod faults;
 pub mod hardware;
 pub mod identity;
+mod interfere;
 pub mod inventory;
+pub mod line;
 mod nfc;
 pub mod ovf;
 mod pace;

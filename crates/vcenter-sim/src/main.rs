@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 use vcenter_sim::faults::Faults;
+use vcenter_sim::faults::rule::{Rule, parse_json, parse_toml};
 use vcenter_sim::{Inventory, Options, Simulator};
 
 /// A SIMULATED vCenter with ESXi hosts and real disk bytes, for tests and demos.
@@ -62,10 +63,17 @@ struct Args {
     /// Use `*` as host in the URLs of leases
     #[arg(long)]
     star_host: bool,
+    /// Bandwidths and latency after reports of real hosts: `ideal`, `nfc-25`, `vcenter-folder`, `esxi-folder`
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
     /// Any switch or fault of the inventory's table `[faults]`, as TOML: `progress_fails=3`,
-    /// `corrupt_byte={file="disk-0.vmdk",offset=70000}` (may be repeated)
-    #[arg(long, value_name = "KEY=VALUE")]
+    /// `corrupt_byte={file="disk-0.vmdk",offset=70000}`; or a rule, as JSON:
+    /// `{"when":{"method":"ExportVm"},"then":{"kill_session":true},"nth":2}` (may be repeated)
+    #[arg(long, value_name = "KEY=VALUE|JSON")]
     fault: Vec<String>,
+    /// File of rules: `[[rule]]` tables as in an inventory, or JSON when its name ends so (may be repeated)
+    #[arg(long, value_name = "FILE")]
+    rules: Vec<PathBuf>,
 }
 
 #[tokio::main]
@@ -112,13 +120,37 @@ fn options(args: &Args, inventory: &Inventory) -> anyhow::Result<Options> {
         host_certificate_names: names(&args.host_certificate_name),
         vcenter_certificate_names: names(&args.vcenter_certificate_name),
         settings: Some((*faults.now()).clone()),
+        rules: rules(args)?,
     })
+}
+
+/// Returns whether a fault is a rule; a switch begins with its key.
+fn is_rule(fault: &str) -> bool {
+    fault.trim_start().starts_with(['{', '['])
+}
+
+/// Collects the rules of files, then those of flags.
+fn rules(args: &Args) -> anyhow::Result<Vec<Rule>> {
+    let mut rules = Vec::new();
+    for path in &args.rules {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read the rules {}", path.display()))?;
+        let is_json = path.extension().is_some_and(|extension| extension == "json");
+        let parsed = if is_json { parse_json(&text) } else { parse_toml(&text) };
+        let not_understood = || format!("the rules {} are not understood", path.display());
+        rules.extend(parsed.map_err(anyhow::Error::msg).with_context(not_understood)?);
+    }
+    for fault in args.fault.iter().filter(|fault| is_rule(fault)) {
+        let parsed = parse_json(fault).map_err(anyhow::Error::msg);
+        rules.extend(parsed.with_context(|| format!("the rule `{fault}` is not understood"))?);
+    }
+    Ok(rules)
 }
 
 /// Collects the flags that change faults; those with a name of their own win.
 fn fault_flags(args: &Args) -> anyhow::Result<Map<String, Value>> {
     let mut changes = Map::new();
-    for fault in &args.fault {
+    for fault in args.fault.iter().filter(|fault| !is_rule(fault)) {
         let table: Map<String, Value> =
             toml::from_str(fault).with_context(|| format!("`{fault}` is not KEY=VALUE as in TOML"))?;
         changes.extend(table);
@@ -130,6 +162,7 @@ fn fault_flags(args: &Args) -> anyhow::Result<Map<String, Value>> {
     ];
     let numbers = numbers.into_iter().filter_map(|(key, number)| Some((key.to_owned(), json!(number?))));
     changes.extend(numbers);
+    changes.extend(args.profile.as_ref().map(|name| ("profile".to_owned(), json!(name))));
     if args.star_host {
         changes.insert("star_host".to_owned(), json!(true));
     }

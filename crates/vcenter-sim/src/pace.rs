@@ -1,5 +1,7 @@
-//! The bandwidth of one connection, as arithmetic: when does a piece arrive at so many bytes per
-//! second? The caller has the clock and waits.
+//! The bandwidth of a line, as arithmetic: when does a piece arrive at so many bytes per second? The
+//! caller has the clock and waits. [`profile`] knows the figures of real hosts.
+
+pub(crate) mod profile;
 
 use std::time::Duration;
 

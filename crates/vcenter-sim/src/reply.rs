@@ -1,5 +1,7 @@
 //! Small HTTP replies, and the one body type that all of them share.
 
+pub(crate) mod encode;
+
 use std::convert::Infallible;
 use std::io;
 
@@ -21,10 +23,14 @@ pub(crate) fn boxed(body: impl Body<Data = Bytes, Error = io::Error> + Send + 's
     UnsyncBoxBody::new(body)
 }
 
+/// Returns a body whose bytes are all there.
+pub(crate) fn whole(bytes: impl Into<Bytes>) -> ReplyBody {
+    boxed(Full::new(bytes.into()).map_err(|never: Infallible| match never {}))
+}
+
 /// Returns a reply whose bytes are all there.
 pub(crate) fn full(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-    let body = Full::new(body.into()).map_err(|never: Infallible| match never {});
-    let mut reply = Response::new(boxed(body));
+    let mut reply = Response::new(whole(body));
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply

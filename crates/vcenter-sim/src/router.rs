@@ -13,7 +13,7 @@ use std::sync::Arc;
 use http::header::{CONNECTION, COOKIE, HeaderName, SET_COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::Body;
 
 use crate::connection::{Connection, ListenerId};
 use crate::nfc;
@@ -21,14 +21,17 @@ use crate::reply::{Reply, full, text};
 use crate::soap::SdkRequest;
 
 /// Longest SOAP request that is read. Real ones have some KiB; an import specification some hundred.
-const SDK_BODY_BYTES_MAX: usize = 4 << 20;
+pub(crate) const SDK_BODY_BYTES_MAX: usize = 4 << 20;
 
 const SOAP_ACTION: HeaderName = HeaderName::from_static("soapaction");
 
 const XML: &str = "text/xml; charset=utf-8";
 
 /// Answers one request on a TLS listener.
-pub(crate) async fn answer(connection: Arc<Connection>, peer: SocketAddr, request: Request<Incoming>) -> Reply {
+pub(crate) async fn answer<B>(connection: Arc<Connection>, peer: SocketAddr, request: Request<B>) -> Reply
+where
+    B: Body<Error: std::error::Error + Send + Sync + 'static>,
+{
     connection.stats().requests.increment();
     nfc::note_leaked_credentials(&connection, request.headers());
     let path = request.uri().path();
@@ -53,7 +56,10 @@ pub(crate) async fn answer(connection: Arc<Connection>, peer: SocketAddr, reques
     }
 }
 
-async fn sdk(connection: &Connection, peer: SocketAddr, request: Request<Incoming>) -> Reply {
+async fn sdk<B>(connection: &Connection, peer: SocketAddr, request: Request<B>) -> Reply
+where
+    B: Body<Error: std::error::Error + Send + Sync + 'static>,
+{
     let world = &connection.world;
     world.stats.sdk_requests.increment();
     let (head, body) = request.into_parts();

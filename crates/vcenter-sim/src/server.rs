@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Everything is bounded: connections, the time for a handshake and a request's head, the sizes of
-//! heads and bodies. What a request means is not known here; [`crate::router`] knows.
+//! heads and bodies. What a request means is not known here; [`crate::router`] knows, behind
+//! [`crate::interfere`], which does what rules say.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -22,12 +23,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::connection::{Connection, ListenerId, Wire};
 use crate::error::{Error, ErrorKind, Result};
+use crate::faults::rule::action::{Action, Stage};
+use crate::faults::rule::book::{Event, Load};
+use crate::interfere;
+use crate::line::Line;
 use crate::reply::Reply;
-use crate::router;
+use crate::tls::Identity;
 use crate::world::World;
 
 /// Connections of one listener at the same time; more wait in the kernel.
@@ -79,16 +85,19 @@ pub(crate) async fn serve(
     id: ListenerId,
     stop: StopSignal,
 ) {
-    accept_until_stop(listener, stop.clone(), |tcp, peer| {
+    let line = Arc::clone(world.lines.of(id));
+    accept_until_stop(listener, Some(&line), stop.clone(), |tcp, peer| {
         let connection = Connection::accepted(Arc::clone(&world), id);
         serve_tls(tcp, peer, tls.clone(), connection, stop.clone())
     })
     .await;
 }
 
-/// Accepts connections and runs `serve` for each until the stop; then gives them a moment to end.
+/// Accepts connections and runs `serve` for each until the stop; then gives them a moment to end. While
+/// `line` is closed nobody listens, and connections are refused.
 pub(crate) async fn accept_until_stop<F>(
-    listener: TcpListener,
+    mut listener: TcpListener,
+    line: Option<&Line>,
     mut stop: StopSignal,
     serve: impl Fn(TcpStream, SocketAddr) -> F,
 ) where
@@ -103,6 +112,11 @@ pub(crate) async fn accept_until_stop<F>(
         };
         let (permit, accepted) = tokio::select! {
             next = next => next,
+            until = closing(line) => {
+                let Some(reopened) = reopen(listener, until, &mut stop).await else { return end(connections).await };
+                listener = reopened;
+                continue;
+            }
             () = stop_requested(&mut stop) => break,
         };
         match accepted {
@@ -122,15 +136,69 @@ pub(crate) async fn accept_until_stop<F>(
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
+    end(connections).await;
+}
+
+/// Waits until the line is closed.
+async fn closing(line: Option<&Line>) -> Instant {
+    match line {
+        Some(line) => line.closing().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Stops listening, and begins again at the same address when it is time; `None` when the stop comes first.
+async fn reopen(listener: TcpListener, until: Instant, stop: &mut StopSignal) -> Option<TcpListener> {
+    let addr = listener.local_addr().ok()?;
+    drop(listener);
+    tokio::select! {
+        () = tokio::time::sleep_until(until) => {}
+        () = stop_requested(stop) => return None,
+    }
+    loop {
+        match TcpListener::bind(addr).await {
+            Ok(listener) => return Some(listener),
+            Err(error) => tracing::warn!(%addr, %error, "cannot listen again"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ACCEPT_RETRY) => {}
+            () = stop_requested(stop) => return None,
+        }
+    }
+}
+
+/// Gives connections a moment to end.
+async fn end(mut connections: JoinSet<()>) {
     let ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(STOP_GRACE, ended).await.is_err() {
         connections.shutdown().await;
     }
 }
 
+/// Asks the rules about a new connection: how long its handshake takes, and which certificate it sees.
+async fn greet(connection: &Connection, tls: TlsAcceptor) -> Option<TlsAcceptor> {
+    let load = Load { connections: connection.stats().connections_now(), ..Load::default() };
+    let listener = connection.line().name();
+    let event = Event { stage: Stage::Accept, listener, http: "", path: "", method: None, objects: &[], load };
+    let mut tls = tls;
+    for strike in connection.world.faults.strikes(&event) {
+        match strike.action() {
+            Action::HandshakeStallMs(ms) => tokio::time::sleep(Duration::from_millis(*ms)).await,
+            Action::Certificate(kind) => {
+                let names = connection.world.certificate_names(connection.listener);
+                let bad = Identity::bad(*kind, &names).and_then(|identity| identity.server_config());
+                tls = TlsAcceptor::from(bad.inspect_err(|error| tracing::warn!(%error, "no bad certificate")).ok()?);
+            }
+            _ => {}
+        }
+    }
+    Some(tls)
+}
+
 async fn serve_tls(tcp: TcpStream, peer: SocketAddr, tls: TlsAcceptor, connection: Arc<Connection>, stop: StopSignal) {
     // Replies are written whole; waiting for more would only delay them.
     tcp.set_nodelay(true).ok();
+    let Some(tls) = greet(&connection, tls).await else { return };
     let handshake = tls.accept(Wire::new(tcp, Arc::clone(&connection)));
     let mut stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => stream,
@@ -147,7 +215,7 @@ async fn serve_tls(tcp: TcpStream, peer: SocketAddr, tls: TlsAcceptor, connectio
     stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER_BYTES));
     let answer = |request: Request<Incoming>| {
         let connection = Arc::clone(&connection);
-        async move { router::answer(connection, peer, request).await }
+        async move { interfere::answer(connection, peer, request).await }
     };
     tokio::select! {
         () = serve_http(stream, answer, stop) => {}

@@ -12,8 +12,9 @@ use crate::connection::ListenerId;
 use crate::control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::export::Exports;
-use crate::faults::{Faults, Options};
+use crate::faults::{Faults, Options, Settings};
 use crate::inventory::Inventory;
+use crate::line::{Lines, VCENTER};
 use crate::server::{self, bind};
 use crate::soap::Soap;
 use crate::stats::Stats;
@@ -49,7 +50,8 @@ impl Simulator {
         let settings = options.settings.clone().unwrap_or_else(|| inventory.faults.clone());
         let world = Arc::new(World {
             stats: Stats::new(hosts.iter().map(|host| host.name.as_str())),
-            faults: Faults::new(settings),
+            faults: faults(&inventory, &options, settings)?,
+            lines: Lines::new(hosts.iter().map(|host| host.name.as_str())),
             exports,
             addresses: Addresses {
                 vcenter,
@@ -122,6 +124,15 @@ impl Simulator {
     }
 }
 
+/// Starts the faults with the rules of the inventory and those of the options.
+fn faults(inventory: &Inventory, options: &Options, settings: Settings) -> Result<Faults> {
+    let hosts = inventory.datacenters.iter().flat_map(|datacenter| datacenter.hosts.iter().cloned());
+    let faults = Faults::with_listeners(settings, std::iter::once(VCENTER.to_owned()).chain(hosts).collect());
+    let rules = inventory.rules.iter().chain(&options.rules).cloned().collect();
+    faults.add_rules(rules).map_err(|why| Error::new(ErrorKind::Inventory, why))?;
+    Ok(faults)
+}
+
 fn check_address(addr: SocketAddr, allow_remote: bool) -> Result<()> {
     if addr.ip().is_loopback() || allow_remote {
         return Ok(());
@@ -153,6 +164,16 @@ async fn bind_hosts(
         });
     }
     Ok((addresses, listeners))
+}
+
+impl World {
+    /// Returns the names in the certificate of a listener.
+    pub(crate) fn certificate_names(&self, listener: ListenerId) -> Vec<String> {
+        match listener {
+            ListenerId::VCenter => vcenter_names(&self.options),
+            ListenerId::Host(index) => host_names(&self.addresses.hosts[index].name, &self.options),
+        }
+    }
 }
 
 fn vcenter_names(options: &Options) -> Vec<String> {

@@ -24,6 +24,7 @@ mod fault;
 mod filter;
 mod kinds;
 mod lease;
+mod meddle;
 mod model;
 mod path;
 mod power;
@@ -55,6 +56,8 @@ use crate::world::World;
 use call::{Call, Caller};
 use clock::Instant;
 use fault::Outcome;
+pub(crate) use fault::localized;
+pub(crate) use meddle::About;
 use model::Model;
 use session::Visitor;
 use state::State;
@@ -194,7 +197,7 @@ impl Soap {
         let account = &call.world.inventory.vcenter;
         let mut state = self.lock();
         let right = login.user_name == account.username && login.password.0 == account.password;
-        if !right || call.caller.is_some() {
+        if !right || state.password_changed || call.caller.is_some() {
             state.sessions.refused += 1;
             return Err(fault::invalid_login());
         }

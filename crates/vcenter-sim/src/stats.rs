@@ -167,6 +167,8 @@ pub struct FileStats {
     pub refused: Counter,
     /// Bytes that were hashed: the first complete stream of each content costs this, later ones nothing.
     pub hashed_bytes: Counter,
+    /// Time that requests waited for their first byte because the profile says so.
+    pub latency_ms: Counter,
     /// Pieces into which shaped connections have cut the files.
     pub shaped_pieces: Counter,
     shaped_ns: Counter,
@@ -194,6 +196,7 @@ impl FileStats {
             "ranges_ignored": self.ranges_ignored.get(),
             "refused": self.refused.get(),
             "hashed_bytes": self.hashed_bytes.get(),
+            "latency_ms": self.latency_ms.get(),
             "shaped_pieces": self.shaped_pieces.get(),
             "shaped_ms": u64::try_from(self.shaped_time().as_millis()).unwrap_or(u64::MAX),
         })

@@ -3,6 +3,7 @@
 //! Synchronous and without I/O but for disks whose content is a file; [`crate::nfc`] calls it where
 //! that does no harm, and damages and delays what comes out.
 
+mod damage;
 mod disk;
 
 use std::io;
@@ -13,6 +14,8 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::content::{DiskContent, fill_random, mix};
+use crate::faults::rule::VmdkDamage;
+use damage::Damage;
 use disk::{DiskStep, DiskStream};
 
 /// Bytes of one step of a file that is no disk.
@@ -44,6 +47,7 @@ pub(crate) enum Made {
 pub(crate) struct FileStream {
     source: Source,
     hasher: Option<Hasher>,
+    damage: Option<Damage>,
 }
 
 #[derive(Debug)]
@@ -57,12 +61,17 @@ impl FileStream {
     /// Begins the stream-optimized VMDK of a disk.
     pub(crate) fn disk(content: Arc<DiskContent>, hashed: bool) -> io::Result<Self> {
         let disk = DiskStream::new(content)?;
-        Ok(Self { source: Source::Disk(Box::new(disk)), hasher: hashed.then(Hasher::default) })
+        Ok(Self { source: Source::Disk(Box::new(disk)), hasher: hashed.then(Hasher::default), damage: None })
+    }
+
+    /// Begins a VMDK whose format is damaged; it is always hashed, because nobody knows it.
+    pub(crate) fn damaged_disk(content: Arc<DiskContent>, damage: VmdkDamage) -> io::Result<Self> {
+        Ok(Self { damage: Some(Damage::new(damage)), ..Self::disk(content, true)? })
     }
 
     /// Begins a file of noise: an nvram file or an ISO image.
     pub(crate) fn blob(blob: Blob, hashed: bool) -> Self {
-        Self { source: Source::Blob(blob), hasher: hashed.then(Hasher::default) }
+        Self { source: Source::Blob(blob), hasher: hashed.then(Hasher::default), damage: None }
     }
 
     /// Makes the next bytes, in a step of bounded cost.
@@ -79,6 +88,7 @@ impl FileStream {
             Source::Blob(blob) => blob.next(),
             Source::Ended { .. } => None,
         };
+        let piece = piece.map(|piece| self.damaged(piece));
         let Some(piece) = piece else {
             let populated = match self.source {
                 Source::Ended { populated } => populated,
@@ -86,15 +96,34 @@ impl FileStream {
             };
             return Ok(Made::End(self.hasher.take().map(|hasher| hasher.finish(populated))));
         };
+        if piece.is_empty() {
+            return Ok(Made::Nothing);
+        }
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&piece);
         }
         Ok(Made::Piece(piece))
     }
 
+    /// Returns a piece as the damage leaves it.
+    fn damaged(&mut self, piece: Bytes) -> Bytes {
+        let Some(damage) = &mut self.damage else { return piece };
+        let mut damaged = damage.feed(&piece);
+        if matches!(self.source, Source::Ended { .. }) {
+            let rest = damage.finish();
+            damaged = [damaged, rest].concat().into();
+        }
+        damaged
+    }
+
     /// Returns whether the bytes are being hashed.
     pub(crate) fn is_hashed(&self) -> bool {
         self.hasher.is_some()
+    }
+
+    /// Returns whether the bytes are those of nothing else.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damage.is_some()
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -15,6 +15,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::faults::rule::BadCertificate;
 
 /// The certificate and the key of one listener.
 pub(crate) struct Identity {
@@ -26,6 +27,20 @@ pub(crate) struct Identity {
 impl Identity {
     /// Makes a certificate for these names; the first one is its common name.
     pub(crate) fn self_signed(names: &[String]) -> Result<Self> {
+        Self::valid_until(names, None)
+    }
+
+    /// Makes a certificate that something is wrong with, for a listener that has these names.
+    pub(crate) fn bad(kind: BadCertificate, names: &[String]) -> Result<Self> {
+        match kind {
+            BadCertificate::Other => Self::self_signed(names),
+            BadCertificate::Expired => Self::valid_until(names, Some((1999, 2000))),
+            BadCertificate::OtherName => Self::self_signed(&["elsewhere.sim.invalid".to_owned()]),
+        }
+    }
+
+    /// Makes a certificate; `years` are those in whose first days it begins and ends to be valid.
+    fn valid_until(names: &[String], years: Option<(i32, i32)>) -> Result<Self> {
         let failed = |source| {
             Error::new(ErrorKind::Certificate, format!("cannot make a certificate for {}", names.join(", ")))
                 .with_source(source)
@@ -35,6 +50,10 @@ impl Identity {
         params.distinguished_name.push(DnType::OrganizationName, "vcenter-sim: a simulated vCenter");
         if let Some(name) = names.first() {
             params.distinguished_name.push(DnType::CommonName, name.as_str());
+        }
+        if let Some((from, until)) = years {
+            params.not_before = date_time_ymd(from, 1, 1);
+            params.not_after = date_time_ymd(until, 1, 1);
         }
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.self_signed(&key).map_err(failed)?;

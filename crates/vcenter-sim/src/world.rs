@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use crate::export::Exports;
 use crate::faults::{Faults, HashName, Options, Settings, ThumbprintKind};
 use crate::inventory::Inventory;
+use crate::line::Lines;
 use crate::soap::Soap;
 use crate::stats::Stats;
 
@@ -28,6 +29,8 @@ pub struct World {
     pub addresses: Addresses,
     /// Everything behind `/sdk`.
     pub soap: Soap,
+    /// What the connections of each listener share.
+    pub lines: Lines,
 }
 
 /// Where the simulator listens.

@@ -14,7 +14,7 @@ fn inventory() -> Inventory {
 
 fn send(exports: &Exports, item: &ExportItem) -> bool {
     let (_, file) = exports.find(&item.path).unwrap();
-    let mut stream = exports.stream(&file).unwrap();
+    let mut stream = exports.stream(&file, None).unwrap();
     let hashed = stream.is_hashed();
     loop {
         if let Made::End(digests) = stream.make().unwrap() {

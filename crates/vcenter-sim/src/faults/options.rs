@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::Settings;
+use super::{Rule, Settings};
 
 /// What is fixed when a simulator starts.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Options {
     pub vcenter_certificate_names: Option<Vec<String>>,
     /// Switches and faults at the start; by default those of the inventory.
     pub settings: Option<Settings>,
+    /// Rules at the start, asked after those of the inventory.
+    pub rules: Vec<Rule>,
 }
 
 impl Default for Options {
@@ -37,6 +39,7 @@ impl Default for Options {
             host_certificate_names: None,
             vcenter_certificate_names: None,
             settings: None,
+            rules: Vec::new(),
         }
     }
 }

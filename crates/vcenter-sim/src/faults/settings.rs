@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::pace::profile::{Profile, Shape};
+
 /// Switches and faults that may change while the simulator runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -56,6 +58,24 @@ pub struct Settings {
     pub endless_task: Option<String>,
     /// Lets guests ignore `ShutdownGuest`, which answers as ever.
     pub shutdown_ignored: bool,
+    /// Bandwidths and latency after reports of real hosts.
+    pub profile: Profile,
+    /// Bandwidths and latency of one's own, in place of the profile's.
+    pub shape: Option<Shape>,
+    /// Compresses replies to calls for clients that accept it.
+    pub gzip_replies: bool,
+    /// Sends replies to calls in chunks, without a length.
+    pub chunked_replies: bool,
+    /// Closes the connection after each reply to a call.
+    pub close_after_reply: bool,
+}
+
+impl Settings {
+    /// Returns the bandwidths that hold.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape.unwrap_or_else(|| self.profile.shape())
+    }
 }
 
 impl Default for Settings {
@@ -89,6 +109,11 @@ impl Default for Settings {
             consolidation_needed_after_remove: false,
             endless_task: None,
             shutdown_ignored: false,
+            profile: Profile::Ideal,
+            shape: None,
+            gzip_replies: false,
+            chunked_replies: false,
+            close_after_reply: false,
         }
     }
 }

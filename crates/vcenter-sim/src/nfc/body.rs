@@ -68,7 +68,8 @@ enum Cut {
 
 impl FileBody {
     pub(super) fn begin(connection: Arc<Connection>, file: Arc<LeaseFile>, running: RunningStream) -> io::Result<Self> {
-        let stream = connection.world.exports.stream(&file)?;
+        let format = connection.world.faults.vmdk_damage(file.names(), connection.line().name());
+        let stream = connection.world.exports.stream(&file, format)?;
         let damage = connection.world.faults.take_stream_damage(file.names());
         Ok(Self {
             connection,
@@ -126,7 +127,12 @@ impl FileBody {
             }
             Ok(Made::End(digests)) => {
                 // Before the client can see the end: its next call may be GetManifest.
-                self.connection.world.exports.complete(&self.file, digests);
+                let exports = &self.connection.world.exports;
+                if stream.is_damaged() {
+                    exports.complete_damaged(&self.file, digests);
+                } else {
+                    exports.complete(&self.file, digests);
+                }
                 stats.completed.increment();
                 Poll::Ready(Ok(Made::End(None)))
             }

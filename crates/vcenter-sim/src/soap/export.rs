@@ -12,13 +12,15 @@ use vsphere::wire::{Any, Fault, MoRef};
 use super::call::Call;
 use super::configured::Configured;
 use super::fault::{self, Outcome};
-use super::lease::{Event, Lease, Phase, Refusal, Seen};
+use super::lease::{Event, Lease, Meddled, Phase, Refusal, Seen};
+use super::model::NodeId;
 use super::property;
 use super::state::{Ending, State};
 use super::task::Subject;
 use crate::content::Delta;
 use crate::export::{Offer, SentFile};
 use crate::faults::{FileNames, HashName, ManifestLieKind};
+use crate::world::LeaseEndpoint;
 
 /// `ExportVm`.
 pub(crate) fn export(call: &Call<'_>, request: ExportVm) -> Outcome<MoRef> {
@@ -86,6 +88,7 @@ fn open(
         checksums: Default::default(),
         created_ms: u64::try_from(created.as_millis()).unwrap_or(u64::MAX),
         seen: Seen::default(),
+        meddled: Meddled::default(),
     };
     state.leases.insert(id.clone(), lease);
     call.soap.tell();
@@ -172,7 +175,7 @@ pub(crate) fn manifest(call: &Call<'_>, request: HttpNfcLeaseGetManifest) -> Out
 fn entry(call: &Call<'_>, lease: &Lease, vm_path: &str, file: SentFile) -> Option<HttpNfcLeaseManifestEntry> {
     let item = lease.items.iter().find(|item| item.key == file.key)?;
     let names = FileNames { vm_path, key: &file.key, target_id: &item.target_id };
-    let lie = call.world.faults.manifest_lie(names);
+    let lie = call.world.faults.manifest_lie(names).or_else(|| call.world.faults.manifest_rule(names));
     if lie == Some(ManifestLieKind::Missing) {
         return None;
     }
@@ -195,7 +198,7 @@ fn entry(call: &Call<'_>, lease: &Lease, vm_path: &str, file: SentFile) -> Optio
 }
 
 /// Returns a property of a lease.
-pub(crate) fn property(call: &Call<'_>, lease: &Lease, name: &str) -> Option<Any> {
+pub(crate) fn property(call: &Call<'_>, state: &State, lease: &Lease, name: &str) -> Option<Any> {
     let encode = call.encode();
     let ready = matches!(lease.phase, Phase::Ready { .. } | Phase::Done);
     match name {
@@ -204,19 +207,18 @@ pub(crate) fn property(call: &Call<'_>, lease: &Lease, name: &str) -> Option<Any
         "transferProgress" => Some(Any::new(&lease.seen.percent, encode)),
         "mode" => Some(Any::new(&"pushOrGet".to_owned(), encode)),
         "capabilities" => Some(Any::new(&property::lease_capabilities(), encode)),
-        "info" if ready => Some(Any::new(&info(call, lease), encode)),
+        "info" if ready => Some(Any::new(&info(call, state, lease), encode)),
         "error" if lease.phase == Phase::TimedOut => Some(Any::new(&fault::localized(fault::timed_out()), encode)),
+        "error" => lease.meddled.error.clone().map(|error| Any::new(&fault::localized(error), encode)),
         _ => None,
     }
 }
 
-fn info(call: &Call<'_>, lease: &Lease) -> HttpNfcLeaseInfo {
-    let settings = call.world.faults.now();
+fn info(call: &Call<'_>, state: &State, lease: &Lease) -> HttpNfcLeaseInfo {
     let vm = &call.world.inventory.vms[lease.vm];
     let model = call.model();
     let node = model.vms().get(lease.vm).copied().unwrap_or_else(|| model.root());
-    let host = call.world.inventory.host_of(vm).unwrap_or_default();
-    let endpoint = call.world.addresses.lease_endpoint(host, &settings);
+    let endpoint = endpoint(call, state, lease, node);
     let device_url = lease.items.iter().filter_map(|item| {
         let endpoint = endpoint.as_ref()?;
         Some(HttpNfcLeaseDeviceUrl {
@@ -240,6 +242,19 @@ fn info(call: &Call<'_>, lease: &Lease) -> HttpNfcLeaseInfo {
     }
 }
 
+/// Returns where a lease sends its owner: the VM's host, unless a rule wants it elsewhere.
+fn endpoint(call: &Call<'_>, state: &State, lease: &Lease, vm: NodeId) -> Option<LeaseEndpoint> {
+    let mut settings = (*call.world.faults.now()).clone();
+    let url = lease.meddled.url.clone().unwrap_or_default();
+    settings.host_thumbprint = url.thumbprint.unwrap_or(settings.host_thumbprint);
+    let host = call.model().place(vm).map(|place| &call.model().node(state.host_of(place)).name)?;
+    let endpoint = call.world.addresses.lease_endpoint(host, &settings)?;
+    let Some(host) = url.host else { return Some(endpoint) };
+    let port = endpoint.authority.rsplit_once(':').filter(|_| !host.contains(':'));
+    let authority = port.map_or_else(|| host.clone(), |(_, port)| format!("{host}:{port}"));
+    Some(LeaseEndpoint { authority, ..endpoint })
+}
+
 /// Returns a lease of the caller's session; those of others do not exist for it.
 fn own<'a>(call: &Call<'_>, state: &'a mut State, this: &MoRef) -> Outcome<&'a mut Lease> {
     let lease = state.leases.get_mut(&this.id).filter(|lease| call.owns(&lease.session));
@@ -255,6 +270,7 @@ fn refused(this: &MoRef, refusal: Refusal) -> Fault {
         Refusal::Percent(percent) => fault::invalid_argument("percent", &format!("{percent} is not 0 to 100")),
         Refusal::NotReady => fault::invalid_state("the lease is not ready"),
         Refusal::TimedOut => fault::timed_out(),
+        Refusal::Failed => fault::invalid_state("the lease has failed"),
         Refusal::Over => fault::not_found(this),
     }
 }

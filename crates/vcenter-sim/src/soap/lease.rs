@@ -9,16 +9,19 @@
 //! ```
 //!
 //! `Done` and `Aborted` leases are removed at once, so a call on them finds no object; a timed-out
-//! lease stays, so that its owner can read why. [`super::export`] makes the calls.
+//! lease stays, so that its owner can read why. So does one that a rule lets fail (`Failed`), from
+//! whatever phase. [`super::export`] makes the calls.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use vsphere::wire::Fault;
 use vsphere::wire::generated::HttpNfcLeaseState;
 
 use super::clock::Instant;
 use crate::export::ExportItem;
 use crate::faults::HashName;
+use crate::faults::rule::LeaseUrl;
 
 /// Where a lease stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub(crate) enum Phase {
     Aborted,
     /// Not renewed in time.
     TimedOut,
+    /// Failed, as a rule wanted it.
+    Failed,
 }
 
 /// What happens to a lease.
@@ -63,6 +68,8 @@ pub(crate) enum Refusal {
     NotReady,
     /// It timed out before.
     TimedOut,
+    /// It has failed before.
+    Failed,
     /// It is over.
     Over,
 }
@@ -75,6 +82,7 @@ pub(crate) fn step(phase: Phase, event: Event, now: Instant, timeout: Duration) 
         (Phase::Done | Phase::Aborted, _) => Err(Refusal::Over),
         (_, Event::Abort) => Ok(Phase::Aborted),
         (Phase::TimedOut, _) => Err(Refusal::TimedOut),
+        (Phase::Failed, _) => Err(Refusal::Failed),
         (Phase::Initializing { .. }, _) => Err(Refusal::NotReady),
         (Phase::Ready { .. }, Event::Complete) => Ok(Phase::Done),
         (Phase::Ready { .. }, Event::Progress(percent)) if !(0..=100).contains(&percent) => {
@@ -102,7 +110,7 @@ impl Phase {
             Self::Initializing { .. } => HttpNfcLeaseState::Initializing,
             Self::Ready { .. } => HttpNfcLeaseState::Ready,
             Self::Done => HttpNfcLeaseState::Done,
-            Self::Aborted | Self::TimedOut => HttpNfcLeaseState::Error,
+            Self::Aborted | Self::TimedOut | Self::Failed => HttpNfcLeaseState::Error,
         }
     }
 
@@ -110,7 +118,7 @@ impl Phase {
     pub(crate) fn deadline(self) -> Option<Instant> {
         match self {
             Self::Initializing { ready_at: at } | Self::Ready { expires_at: at } => Some(at),
-            Self::Done | Self::Aborted | Self::TimedOut => None,
+            Self::Done | Self::Aborted | Self::TimedOut | Self::Failed => None,
         }
     }
 
@@ -143,6 +151,17 @@ pub(crate) struct Lease {
     pub(crate) created_ms: u64,
     /// What its owner did.
     pub(crate) seen: Seen,
+    /// What rules did to it.
+    pub(crate) meddled: Meddled,
+}
+
+/// What rules did to a lease.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Meddled {
+    /// Why it has failed.
+    pub(crate) error: Option<Fault>,
+    /// Where its URLs point to.
+    pub(crate) url: Option<LeaseUrl>,
 }
 
 /// What the owner of a lease did, for the report.

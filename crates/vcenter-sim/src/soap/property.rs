@@ -47,7 +47,7 @@ fn top(call: &Call<'_>, state: &State, object: &MoRef, name: &str) -> Outcome<Op
     Ok(match object.kind.as_str() {
         "HttpNfcLease" => {
             let lease = state.leases.get(&object.id).filter(|lease| call.owns(&lease.session)).ok_or_else(gone)?;
-            export::property(call, lease, name)
+            export::property(call, state, lease, name)
         }
         "ContainerView" => {
             let view = state.views.get(&object.id).filter(|view| call.owns(&view.session)).ok_or_else(gone)?;

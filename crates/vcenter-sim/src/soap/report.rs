@@ -15,6 +15,7 @@ impl Ending {
             Self::Aborted => "aborted",
             Self::TimedOut => "timed out",
             Self::SessionEnded => "session ended",
+            Self::Vanished => "vanished",
         }
     }
 }
@@ -22,7 +23,9 @@ impl Ending {
 /// Returns everything; `paths` are those of the inventory's VMs.
 pub(super) fn report(soap: &Soap, state: &State, paths: &[String]) -> Value {
     let mut endings: BTreeMap<&str, u64> =
-        [Ending::Completed, Ending::Aborted, Ending::TimedOut, Ending::SessionEnded].map(|e| (e.word(), 0)).into();
+        [Ending::Completed, Ending::Aborted, Ending::TimedOut, Ending::SessionEnded, Ending::Vanished]
+            .map(|e| (e.word(), 0))
+            .into();
     for past in &state.past_leases {
         *endings.entry(past.ending.word()).or_default() += 1;
     }

@@ -16,6 +16,7 @@ use super::configured::Configured;
 use super::fault;
 use super::filter::{Collector, Filter};
 use super::lease::{Event, Lease, Phase};
+use super::model::{NodeId, VmPlace};
 use super::power::GuestPlan;
 use super::retrieve::Pages;
 use super::session::Sessions;
@@ -51,6 +52,8 @@ pub(crate) struct State {
     pub(crate) guest_plans: BTreeMap<usize, GuestPlan>,
     /// How many snapshots there ever were.
     snapshots_made: u64,
+    /// True when the account's password is another one than the inventory says.
+    pub(crate) password_changed: bool,
     /// How often each method was called, and how often it was refused.
     pub(crate) calls: BTreeMap<String, CallStats>,
 }
@@ -79,6 +82,8 @@ pub(crate) struct VmState {
     pub(crate) seed: u64,
     /// Part of the grains that its guest writes above a snapshot while it runs, in 1/65536.
     pub(crate) guest_writes: u16,
+    /// Where it runs since it was moved.
+    pub(crate) host: Option<NodeId>,
 }
 
 /// How often a method was called.
@@ -96,6 +101,8 @@ pub(crate) enum Ending {
     TimedOut,
     /// Its session ended first.
     SessionEnded,
+    /// A rule has removed it.
+    Vanished,
 }
 
 /// A lease that is gone.
@@ -135,6 +142,7 @@ impl State {
             vms,
             guest_plans: BTreeMap::new(),
             snapshots_made,
+            password_changed: false,
             calls: BTreeMap::new(),
         }
     }
@@ -200,6 +208,19 @@ impl State {
         if self.past_leases.len() > PAST_LEASES_MAX {
             self.past_leases.remove(0);
         }
+    }
+
+    /// Puts a lease into state `error`, with a fault or as if it had timed out, and frees its VM.
+    pub(crate) fn fail_lease(&mut self, id: &str, fault: Option<vsphere::wire::Fault>) {
+        let Some(lease) = self.leases.get_mut(id).filter(|lease| lease.phase.holds_vm()) else { return };
+        lease.phase = if fault.is_some() { Phase::Failed } else { Phase::TimedOut };
+        lease.meddled.error.clone_from(&fault);
+        self.free_vm(id, Some(fault.unwrap_or_else(fault::timed_out)));
+    }
+
+    /// Returns the host that runs a VM now.
+    pub(crate) fn host_of(&self, place: &VmPlace) -> NodeId {
+        self.vms.get(place.index).and_then(|vm| vm.host).unwrap_or(place.host)
     }
 
     /// Frees the VM of a lease and ends its task.
@@ -270,6 +291,7 @@ impl VmState {
             configured: Configured::of(vm),
             seed: identity::path_hash(vm, identity::GUEST_WRITES),
             guest_writes: share(vm.guest_writes),
+            host: None,
         };
         for (created, declared) in (EPOCH..).step_by(DAY_S).zip(&vm.snapshots) {
             let wish = NewSnapshot {

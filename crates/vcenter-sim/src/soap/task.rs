@@ -232,6 +232,26 @@ impl Tasks {
         ended
     }
 
+    /// Lets the newest task of this name end in an error.
+    pub(crate) fn fail_newest(&mut self, name: &str, fault: Fault) {
+        if let Some(plan) = self.newest(name).and_then(|task| task.plan.as_mut()) {
+            plan.end = Err(fault);
+        }
+    }
+
+    /// Lets the newest task of this name run for ever.
+    pub(crate) fn hold_newest(&mut self, name: &str) {
+        if let Some(plan) = self.newest(name).and_then(|task| task.plan.as_mut()) {
+            plan.endless = true;
+        }
+    }
+
+    fn newest(&mut self, name: &str) -> Option<&mut Task> {
+        let ids = (1..=self.count).rev().map(|number| format!("task-{number}"));
+        let id = ids.into_iter().find(|id| self.by_id.get(id).is_some_and(|task| task.name == name))?;
+        self.by_id.get_mut(&id)
+    }
+
     /// Returns when a task changes by itself.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.by_id.values().filter_map(|task| task.plan.as_ref()?.next(task.progress)).min()

@@ -118,7 +118,7 @@ impl Machine<'_> {
     fn runtime(&self) -> VirtualMachineRuntimeInfo {
         let now = self.state.vms.get(self.place.index);
         VirtualMachineRuntimeInfo {
-            host: Some(self.call.model().moref(self.place.host)),
+            host: Some(self.call.model().moref(self.state.host_of(self.place))),
             connection_state: match self.vm.connection.as_str() {
                 "connected" => VirtualMachineConnectionState::Connected,
                 other => VirtualMachineConnectionState::Other(other.to_owned()),

@@ -39,7 +39,7 @@ pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, name: &str) -
             "network" => morefs(call, &all_of(call, *host, |parts| &parts.networks)),
             _ => None,
         },
-        Kind::Host { .. } => host(call, id, name),
+        Kind::Host { .. } => host(call, state, id, name),
         Kind::ResourcePool { owner, vms } => match name {
             "owner" => one(call, &model.moref(*owner)),
             "vm" => morefs(call, &model.morefs(vms)),
@@ -78,10 +78,10 @@ fn all_of(call: &Call<'_>, host: NodeId, pick: impl Fn(&Datacenter) -> &Vec<Node
     model.datacenter(*datacenter).map(|parts| model.morefs(pick(parts))).unwrap_or_default()
 }
 
-fn host(call: &Call<'_>, id: NodeId, name: &str) -> Option<Any> {
+fn host(call: &Call<'_>, state: &State, id: NodeId, name: &str) -> Option<Any> {
     let model = call.model();
     match name {
-        "vm" => morefs(call, &model.vms_where(|place| place.host == id)),
+        "vm" => morefs(call, &model.vms_where(|place| state.host_of(place) == id)),
         "datastore" => morefs(call, &all_of(call, id, |parts| &parts.datastores)),
         "network" => morefs(call, &all_of(call, id, |parts| &parts.networks)),
         "runtime" => one(call, &host_runtime()),

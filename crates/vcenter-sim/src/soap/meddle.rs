@@ -1,0 +1,222 @@
+//! What rules do to objects behind everybody's back, and what they want to know of a call.
+//!
+//! Nothing here is an answer to a call: `interfere` calls these functions beside the calls that come.
+
+use vsphere::wire::generated::VirtualMachinePowerState;
+use vsphere::wire::{Element, MoRef, fault_xml};
+
+use super::clock::civil_now;
+use super::model::{Kind, NodeId};
+use super::state::{Ending, State};
+use super::{Soap, fault, parse};
+use crate::faults::rule::{FaultSpec, LeaseState, LeaseUrl, MoveVm, Power, PowerState, TaskFate};
+use crate::world::World;
+
+/// References in a request are looked for this deep: a filter's objects lie three deep.
+const DEPTH_MAX: usize = 4;
+
+/// What a request is about, for rules.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    /// Method of the API, when it is a call.
+    pub(crate) method: Option<String>,
+    /// Object that is called.
+    pub(crate) receiver: Option<MoRef>,
+    /// Names of what it is about.
+    pub(crate) objects: Vec<String>,
+    /// Header `Cookie`.
+    pub(crate) cookie: Option<String>,
+}
+
+impl Soap {
+    /// Returns what a call is about: the ids of all objects that it names, and of those that are VMs or
+    /// belong to one, the VM's id and path. What is no call is about nothing.
+    pub(crate) fn about_call(&self, body: &[u8]) -> About {
+        let Ok(element) = parse(body) else { return About::default() };
+        let mut references = Vec::new();
+        collect(&element, 0, &mut references);
+        let state = self.lock();
+        let mut objects = Vec::new();
+        for reference in &references {
+            objects.push(reference.id.clone());
+            if let Some(vm) = self.vm_behind(&state, &reference.id) {
+                objects.extend([self.paths[vm].clone(), self.model.moref(self.model.vms()[vm]).id]);
+            }
+        }
+        objects.sort();
+        objects.dedup();
+        About { method: Some(element.name), receiver: references.into_iter().next(), objects, cookie: None }
+    }
+
+    /// Returns the id of the VM with this path.
+    pub(crate) fn id_of_vm(&self, path: &str) -> Option<String> {
+        let vm = self.paths.iter().position(|known| known == path)?;
+        Some(self.model.moref(self.model.vms()[vm]).id)
+    }
+
+    /// Returns how many sessions there are.
+    pub(crate) fn sessions(&self) -> u64 {
+        u64::try_from(self.lock().sessions.all().count()).unwrap_or(u64::MAX)
+    }
+
+    /// Writes a fault as the answer to a call, and counts the call as refused.
+    pub(crate) fn refusal(&self, spec: &FaultSpec, method: Option<&str>, soap_action: Option<&str>) -> String {
+        if let Some(method) = method {
+            self.count(method, true);
+        }
+        // A rule's fault was made once when the rule was checked.
+        let fault = spec.fault().unwrap_or_else(|why| fault::system_error(&why));
+        fault_xml(&fault, self.versions.requested(soap_action))
+    }
+
+    /// Ends the session of a request; all of them when it has none.
+    pub(crate) fn kill_sessions(&self, world: &World, about: &About) {
+        let mut state = self.lock();
+        let named = state.sessions.find(about.cookie.as_deref()).map(|session| session.key.clone());
+        let keys = match named {
+            Some(key) => vec![key],
+            None => state.sessions.all().map(|session| session.key.clone()).collect(),
+        };
+        let mut leases = Vec::new();
+        for key in keys {
+            state.sessions.close(&key);
+            leases.extend(state.end_session(&key));
+        }
+        drop(state);
+        leases.iter().for_each(|lease| world.exports.close(lease));
+        self.tell();
+    }
+
+    /// Makes the account's password another one, or what it was.
+    pub(crate) fn change_password(&self, changed: bool) {
+        self.lock().password_changed = changed;
+    }
+
+    /// Moves a VM to another host, whoever holds it.
+    pub(crate) fn move_vm(&self, world: &World, about: &About, moved: &MoveVm) {
+        let mut state = self.lock();
+        let Some(vm) = self.wanted(&state, about, moved.vm.as_deref()) else { return };
+        let now_on = self.model.place(self.model.vms()[vm]).map(|place| state.host_of(place));
+        let host = match &moved.host {
+            Some(name) => self.host_named(name),
+            None => now_on.and_then(|host| self.other_host(host)),
+        };
+        if let Some(host) = host {
+            state.vms[vm].host = Some(host);
+        }
+        drop(state);
+        if moved.lease_fails {
+            let fault = FaultSpec::plain("SystemError", "The virtual machine was migrated while it was exported.");
+            let about = About { objects: vec![self.paths[vm].clone()], ..About::default() };
+            self.end_leases(world, &about, LeaseState::Error, Some(&fault));
+        }
+        self.tell();
+    }
+
+    /// Switches a VM on or off, whoever holds it.
+    pub(crate) fn set_power(&self, about: &About, power: &Power) {
+        let mut state = self.lock();
+        let Some(vm) = self.wanted(&state, about, power.vm.as_deref()) else { return };
+        let vm = &mut state.vms[vm];
+        (vm.power, vm.boot_time) = match power.state {
+            PowerState::On => (VirtualMachinePowerState::PoweredOn, Some(civil_now())),
+            PowerState::Off => (VirtualMachinePowerState::PoweredOff, None),
+        };
+        drop(state);
+        self.tell();
+    }
+
+    /// Ends the leases of the VM that a request is about.
+    pub(crate) fn end_leases(&self, world: &World, about: &About, becomes: LeaseState, spec: Option<&FaultSpec>) {
+        let mut state = self.lock();
+        let Some(vm) = self.wanted(&state, about, None) else { return };
+        let leases = state.vms[vm].leases.clone();
+        for id in &leases {
+            match becomes {
+                LeaseState::Gone => state.end_lease(id, Ending::Vanished),
+                LeaseState::TimedOut => state.fail_lease(id, None),
+                LeaseState::Error => {
+                    let own = spec.and_then(|spec| spec.fault().ok());
+                    let fault = own.unwrap_or_else(|| fault::system_error("the lease was told to fail"));
+                    state.fail_lease(id, Some(fault));
+                }
+            }
+        }
+        drop(state);
+        leases.iter().for_each(|lease| world.exports.close(lease));
+        self.tell();
+    }
+
+    /// Lets the URLs of a VM's leases point elsewhere.
+    pub(crate) fn point_leases(&self, about: &About, url: &LeaseUrl) {
+        let mut state = self.lock();
+        let Some(vm) = self.wanted(&state, about, None) else { return };
+        for id in state.vms[vm].leases.clone() {
+            if let Some(lease) = state.leases.get_mut(&id) {
+                lease.meddled.url = Some(url.clone());
+            }
+        }
+    }
+
+    /// Decides the end of the task that a call has just started.
+    pub(crate) fn decide_task(&self, about: &About, fate: &TaskFate) {
+        let Some(method) = &about.method else { return };
+        let mut state = self.lock();
+        match fate {
+            TaskFate::NeverEnds(_) => state.tasks.hold_newest(method),
+            TaskFate::Fails(spec) => {
+                if let Ok(fault) = spec.fault() {
+                    state.tasks.fail_newest(method, fault);
+                }
+            }
+        }
+    }
+
+    /// Returns the VM that a rule names, or else the one that a request is about.
+    fn wanted(&self, state: &State, about: &About, path: Option<&str>) -> Option<usize> {
+        match path {
+            Some(path) => self.vm_behind(state, path),
+            None => about.objects.iter().find_map(|object| self.vm_behind(state, object)),
+        }
+    }
+
+    /// Returns the VM that a name means: its path, its id, or the id of a lease of it.
+    fn vm_behind(&self, state: &State, name: &str) -> Option<usize> {
+        if let Some(lease) = state.leases.get(name) {
+            return Some(lease.vm);
+        }
+        let by_id = self.model.find(&MoRef::new("VirtualMachine", name));
+        let by_id = by_id.and_then(|id| self.model.place(id)).map(|place| place.index);
+        by_id.or_else(|| self.paths.iter().position(|path| path == name))
+    }
+
+    fn host_named(&self, name: &str) -> Option<NodeId> {
+        self.hosts().find(|&id| self.model.node(id).name == name)
+    }
+
+    /// Returns the host after this one in its datacenter.
+    fn other_host(&self, host: NodeId) -> Option<NodeId> {
+        let Kind::Host { datacenter } = &self.model.node(host).kind else { return None };
+        let hosts = &self.model.datacenter(*datacenter)?.hosts;
+        let at = hosts.iter().position(|&id| id == host)?;
+        let next = hosts[(at + 1) % hosts.len()];
+        (next != host).then_some(next)
+    }
+
+    fn hosts(&self) -> impl Iterator<Item = NodeId> {
+        let of_vms = self.model.vms().iter().filter_map(|&id| Some(self.model.place(id)?.datacenter));
+        of_vms.filter_map(|id| self.model.datacenter(id)).flat_map(|datacenter| datacenter.hosts.iter().copied())
+    }
+}
+
+fn collect(element: &Element, depth: usize, references: &mut Vec<MoRef>) {
+    if depth > DEPTH_MAX {
+        return;
+    }
+    for child in &element.children {
+        match &child.managed_type {
+            Some(kind) => references.push(MoRef::new(kind.clone(), child.text.trim())),
+            None => collect(child, depth + 1, references),
+        }
+    }
+}
