@@ -41,6 +41,8 @@ pub(super) struct Plan {
     events: Vec<(u64, At)>,
     /// Bytes that the body is to have.
     pub(super) len_bytes: Option<u64>,
+    /// A header says another length than the body has.
+    pub(super) length_is_a_lie: bool,
     pub(super) trickle: Option<Trickle>,
 }
 
@@ -62,7 +64,7 @@ impl Plan {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.len_bytes.is_none() && self.trickle.is_none()
+        self.events.is_empty() && self.len_bytes.is_none() && self.trickle.is_none() && !self.length_is_a_lie
     }
 }
 
@@ -257,6 +259,7 @@ impl Body for Passing {
 
     fn size_hint(&self) -> SizeHint {
         match self.plan.len_bytes {
+            _ if self.plan.length_is_a_lie => SizeHint::default(),
             Some(len) => SizeHint::with_exact(len),
             None => self.inner.size_hint(),
         }

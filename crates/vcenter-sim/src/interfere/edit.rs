@@ -38,6 +38,7 @@ pub(super) fn apply(reply: &mut Reply, plan: &mut Plan, change: &Edit) {
         reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
     }
     set_headers(reply.headers_mut(), &change.headers);
+    plan.length_is_a_lie = change.headers.keys().any(|name| CONTENT_LENGTH == name.to_lowercase().as_str());
 }
 
 /// Sets headers; those with an empty value are taken away.

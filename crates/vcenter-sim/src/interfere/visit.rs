@@ -95,7 +95,7 @@ impl<'a> Visit<'a> {
                     let page = Answer {
                         status: busy.status,
                         body: Some(BUSY_PAGE.to_owned()),
-                        content_type: "text/html".to_owned(),
+                        content_type: None,
                         retry_after_s: busy.retry_after_s,
                         headers: std::collections::BTreeMap::new(),
                     };
@@ -173,7 +173,7 @@ fn own_answer(answer: &Answer) -> Reply {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut reply = full(status, "text/html", body);
     let headers = reply.headers_mut();
-    if let Ok(content_type) = HeaderValue::from_str(&answer.content_type) {
+    if let Some(content_type) = answer.content_type.as_ref().and_then(|value| HeaderValue::from_str(value).ok()) {
         headers.insert(CONTENT_TYPE, content_type);
     }
     if let Some(seconds) = answer.retry_after_s {

@@ -66,6 +66,17 @@ impl Client {
     }
 
     pub(crate) async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.try_send(method, path, headers, body).await.unwrap()
+    }
+
+    /// Sends a request; the error is that of a connection that ended before the head of an answer.
+    pub(crate) async fn try_send(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Answer, hyper::Error> {
         let mut request = Request::builder().method(method).uri(path);
         if !headers.iter().any(|(name, _)| *name == "host") {
             request = request.header("host", self.host.as_str());
@@ -73,9 +84,9 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.sender.ready().await.unwrap();
+        self.sender.ready().await?;
         let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
-        let (head, mut incoming) = self.sender.send_request(request).await.unwrap().into_parts();
+        let (head, mut incoming) = self.sender.send_request(request).await?.into_parts();
         let mut answer = Answer { status: head.status, headers: head.headers, body: Vec::new(), error: None };
         while let Some(frame) = incoming.frame().await {
             match frame {
@@ -86,7 +97,7 @@ impl Client {
                 }
             }
         }
-        answer
+        Ok(answer)
     }
 }
 

@@ -87,3 +87,35 @@ fn what_it_cannot_do_it_refuses_with_a_reason() {
         assert!(said.contains(word), "{said}");
     }
 }
+
+#[tokio::test]
+async fn rules_come_from_files_and_flags_and_a_profile_by_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let (toml, json) = (directory.path().join("a.toml"), directory.path().join("b.json"));
+    std::fs::write(&toml, "[[rule]]\nname = \"a\"\nthen = { delay_ms = 1 }\n").unwrap();
+    std::fs::write(&json, r#"[{"name": "b", "then": {"reset": true}, "nth": 9}]"#).unwrap();
+    let flags = ["--profile", "esxi-folder", "--rules", toml.to_str().unwrap(), "--rules", json.to_str().unwrap()];
+    let rule = ["--fault", r#"{"name": "c", "when": {"method": "ExportVm"}, "then": {"deny": "VApp.Export"}}"#];
+    let (mut child, _, ready) = start(directory.path(), &[flags.as_slice(), &rule].concat());
+    let mut control = Client::plain(control_addr(&ready)).await;
+    let rules = control.get("/rules").await.json();
+    let names: Vec<&str> = rules.as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert_eq!(control.get("/faults").await.json()["profile"], "esxi-folder");
+    control.send(Method::POST, "/shutdown", &[], "").await.whole();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_rule_that_cannot_strike_stops_the_start_with_what_is_possible() {
+    for (flags, words) in [
+        (["--fault", r#"{"then": {"explode": true}}"#], "close_listener"),
+        (["--fault", r#"{"when": {"listener": "esx9"}, "then": {"reset": true}}"#], "there are: vcenter, "),
+        (["--rules", "/nonexistent/rules.toml"], "cannot read the rules"),
+        (["--profile", "warp"], "nfc-25"),
+    ] {
+        let output = Command::new(PROGRAM).args(flags).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(words), "{flags:?}: {said}");
+    }
+}

@@ -178,19 +178,15 @@ pub struct Answer {
     /// Body; by default a page as a proxy in front of a server sends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
-    /// `Content-Type` of the body.
-    #[serde(default = "html")]
-    pub content_type: String,
+    /// `Content-Type` of the body; HTML by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
     /// Seconds for the header `Retry-After`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u64>,
     /// More headers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-}
-
-fn html() -> String {
-    "text/html".to_owned()
 }
 
 /// An answer to a request that is one too many.

@@ -100,7 +100,7 @@ fn check_action(action: &Action, listeners: &[String]) -> Result<(), String> {
         Action::Answer(Answer { status, headers, content_type, .. }) => {
             check_status(*status)?;
             check_headers(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
-            check_headers([("content-type", content_type.as_str())].into_iter())
+            check_headers(content_type.iter().map(|value| ("content-type", value.as_str())))
         }
         Action::Busy(Busy { status, .. }) => check_status(*status),
         Action::Edit(edit) => check_edit(edit),
