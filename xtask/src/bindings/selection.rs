@@ -110,6 +110,7 @@ const MANAGED: &[&str] = &[
 /// Data objects and enumerations that travel as property values or as subtypes of a declared type.
 const TYPES: &[&str] = &[
     // Property values
+    "Capability",
     "ComputeResourceSummary",
     "DatacenterConfigInfo",
     "DatastoreCapability",
@@ -212,6 +213,7 @@ const TYPES: &[&str] = &[
     "InvalidCollectorVersion",
     "InvalidLocale",
     "InvalidLogin",
+    "InvalidName",
     "InvalidPowerState",
     "InvalidProperty",
     "InvalidRequest",
@@ -224,6 +226,7 @@ const TYPES: &[&str] = &[
     "NoPermission",
     "NotAuthenticated",
     "NotImplemented",
+    "NotFound",
     "NotSupported",
     "OvfExport",
     "OvfUnableToExportDisk",

@@ -175,6 +175,23 @@ data! {
     CannotAccessVmDisk: CannotAccessVmDevice {
         fault "fault" "" LocalizedMethodFault,
     }
+    Capability {
+        provisioning_supported "provisioningSupported" "" bool,
+        multi_host_supported "multiHostSupported" "" bool,
+        user_shell_access_supported "userShellAccessSupported" "" bool,
+        supported_evc_mode "supportedEVCMode" "4.0" Vec<EVCMode>,
+        supported_evc_graphics_mode "supportedEVCGraphicsMode" "7.0.1.0" Vec<FeatureEVCMode>,
+        network_backup_and_restore_supported "networkBackupAndRestoreSupported" "5.1" Option<bool>,
+        ft_drs_without_evc_supported "ftDrsWithoutEvcSupported" "6.7" Option<bool>,
+        hci_workflow_supported "hciWorkflowSupported" "6.7.1" Option<bool>,
+        compute_policy_version "computePolicyVersion" "6.8.7" Option<i32>,
+        cluster_placement_supported "clusterPlacementSupported" "7.0.0.0" Option<bool>,
+        lifecycle_management_supported "lifecycleManagementSupported" "7.0.0.0" Option<bool>,
+        host_seeding_supported "hostSeedingSupported" "7.0.2.0" Option<bool>,
+        scalable_shares_supported "scalableSharesSupported" "7.0.0.0" Option<bool>,
+        hadcs_supported "hadcsSupported" "7.0.1.1" Option<bool>,
+        config_mgmt_supported "configMgmtSupported" "7.0.3.1" Option<bool>,
+    }
     ChoiceOption: OptionType {
         choice_info "choiceInfo" "" Vec<AnyElementDescription>,
         default_index "defaultIndex" "" Option<i32>,
@@ -331,6 +348,15 @@ data! {
         name "name" "" String,
         val "val" "" Any,
     }
+    EVCMode: ElementDescription {
+        guaranteed_cpu_features "guaranteedCPUFeatures" "4.1" Vec<HostCpuIdInfo>,
+        feature_capability "featureCapability" "5.1" Vec<HostFeatureCapability>,
+        feature_mask "featureMask" "5.1" Vec<HostFeatureMask>,
+        feature_requirement "featureRequirement" "5.1" Vec<VirtualMachineFeatureRequirement>,
+        vendor "vendor" "4.0" String,
+        track "track" "4.1" Vec<String>,
+        vendor_tier "vendorTier" "4.0" i32,
+    }
     ElementDescription: Description {
         key "key" "" String,
     }
@@ -343,6 +369,11 @@ data! {
         instance_uuids "instanceUuids" "4.0" Vec<String>,
         config_paths "configPaths" "4.0" Vec<String>,
         orphaned "orphaned" "6.0" Option<bool>,
+    }
+    FeatureEVCMode: ElementDescription {
+        mask "mask" "7.0.1.0" Vec<HostFeatureMask>,
+        capability "capability" "7.0.1.0" Vec<HostFeatureCapability>,
+        requirement "requirement" "7.0.1.0" Vec<VirtualMachineFeatureRequirement>,
     }
     FileAlreadyExists: FileFault {
     }
@@ -679,6 +710,11 @@ data! {
         digest_value "digestValue" "4.0" Vec<i8>,
         object_name "objectName" "4.0" Option<String>,
     }
+    HostFeatureCapability {
+        key "key" "5.1" String,
+        feature_name "featureName" "5.1" String,
+        value "value" "5.1" String,
+    }
     HostFeatureMask {
         key "key" "5.1" String,
         feature_name "featureName" "5.1" String,
@@ -988,6 +1024,10 @@ data! {
     }
     InvalidLogin: VimFault {
     }
+    InvalidName: VimFault {
+        name "name" "" String,
+        entity "entity" "" Option<MoRef>,
+    }
     InvalidPowerState: InvalidState {
         requested_state "requestedState" "" Option<VirtualMachinePowerState>,
         existing_state "existingState" "" VirtualMachinePowerState,
@@ -1140,6 +1180,8 @@ data! {
         privilege_ids "privilegeIds" "7.0.3.2" Vec<String>,
     }
     NotAuthenticated: NoPermission {
+    }
+    NotFound: VimFault {
     }
     NotImplemented: RuntimeFault {
     }
@@ -2716,9 +2758,13 @@ poly! {
         VsanDatastoreInfo,
     }
     concrete AnyDescription: Description {
+        EVCMode,
         ElementDescription,
+        FeatureEVCMode,
     }
     concrete AnyElementDescription: ElementDescription {
+        EVCMode,
+        FeatureEVCMode,
     }
     concrete AnyFaultToleranceConfigInfo: FaultToleranceConfigInfo {
     }
@@ -2820,6 +2866,7 @@ poly! {
         InvalidHostState,
         InvalidLocale,
         InvalidLogin,
+        InvalidName,
         InvalidPowerState,
         InvalidState,
         InvalidVmConfig,
@@ -2827,6 +2874,7 @@ poly! {
         NoDiskSpace,
         NoPermission,
         NotAuthenticated,
+        NotFound,
         OvfExport,
         OvfFault,
         OvfHardwareExport,
@@ -2956,10 +3004,12 @@ poly! {
         InvalidHostState,
         InvalidLocale,
         InvalidLogin,
+        InvalidName,
         InvalidPowerState,
         InvalidState,
         InvalidVmConfig,
         NoDiskSpace,
+        NotFound,
         OvfExport,
         OvfFault,
         OvfHardwareExport,
