@@ -24,6 +24,10 @@ pub enum ErrorKind {
     Io,
     /// The caller broke the contract of a function, such as the order of its calls.
     Misuse,
+    /// The disk is encrypted; its content cannot be read without the keys of the other side.
+    Encrypted,
+    /// A name inside of the input leads out of what the caller allowed to be read.
+    Outside,
 }
 
 /// A broken rule: which, what was found, and at which byte.
@@ -33,12 +37,13 @@ pub struct Error {
     rule: &'static str,
     detail: String,
     offset: Option<u64>,
+    file: Option<Box<str>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, rule: &'static str) -> Self {
-        Self { kind, rule, detail: String::new(), offset: None, source: None }
+        Self { kind, rule, detail: String::new(), offset: None, file: None, source: None }
     }
 
     pub(crate) fn truncated(rule: &'static str) -> Self {
@@ -83,6 +88,12 @@ impl Error {
         self
     }
 
+    /// Sets the file that is to blame, unless a closer look set it before.
+    pub(crate) fn in_file(mut self, name: &str) -> Self {
+        self.file.get_or_insert_with(|| name.into());
+        self
+    }
+
     pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
@@ -108,6 +119,12 @@ impl Error {
     pub fn offset(&self) -> Option<u64> {
         self.offset
     }
+
+    /// Returns the file in which the rule was broken, where it is known.
+    #[must_use]
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
 }
 
 impl fmt::Display for Error {
@@ -116,10 +133,12 @@ impl fmt::Display for Error {
         if !self.detail.is_empty() {
             write!(f, ": {}", self.detail)?;
         }
-        if let Some(offset) = self.offset {
-            write!(f, " (at byte {offset})")?;
+        match (self.offset, &self.file) {
+            (Some(offset), Some(file)) => write!(f, " (at byte {offset} of {file})"),
+            (Some(offset), None) => write!(f, " (at byte {offset})"),
+            (None, Some(file)) => write!(f, " (in {file})"),
+            (None, None) => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -139,5 +158,12 @@ mod tests {
         assert_eq!(error.to_string(), "cannot write the stream: marker (at byte 512)");
         let source = std::error::Error::source(&error).unwrap();
         assert_eq!(source.to_string(), "disk full");
+    }
+
+    #[test]
+    fn an_error_says_the_file_that_was_named_first() {
+        let error = Error::corrupt("a rule").in_file("disk.vmdk").in_file("package.ova");
+        assert_eq!((error.to_string().as_str(), error.file()), ("a rule (in disk.vmdk)", Some("disk.vmdk")));
+        assert_eq!(error.at(7).to_string(), "a rule (at byte 7 of disk.vmdk)");
     }
 }

@@ -4,6 +4,7 @@
 //! socket, starts a thread or looks at the environment, so everything can be fuzzed and run on any
 //! blocking thread.
 //!
+//! * [`image`]: what every format looks like to those who read it: random access, a map, chains.
 //! * [`vmdk`]: VMware's disk format, so far the stream-optimized kind that an export lease sends:
 //!   a writer, and a walker that checks a stream while it passes.
 //! * [`package`]: what surrounds the disks of an appliance: the manifest and the OVF descriptor.
@@ -12,10 +13,11 @@
 //! checked, and everything that grows with it has a limit. A file that breaks a rule gives an
 //! [`Error`] that says which rule, at which byte, and never a shorter or emptier disk.
 //!
-//! Deliberately absent: following a name found inside a file (parents, extents, references). The
-//! caller decides which files belong together and opens them.
+//! A name found inside a file (parents, extents) is opened through what the caller supplies, never by
+//! itself.
 
 mod error;
+pub mod image;
 mod number;
 pub mod package;
 pub mod vmdk;
