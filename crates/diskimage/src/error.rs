@@ -22,6 +22,10 @@ pub enum ErrorKind {
     Limit,
     /// The writer underneath failed; the source of the error says how.
     Io,
+    /// There is no room for what has to be written.
+    Full,
+    /// The checkpoints that a writer was to go on from are not those of what is there.
+    Checkpoint,
     /// The caller broke the contract of a function, such as the order of its calls.
     Misuse,
     /// The disk is encrypted; its content cannot be read without the keys of the other side.
@@ -67,7 +71,9 @@ impl Error {
     }
 
     pub(crate) fn io(rule: &'static str, source: std::io::Error) -> Self {
-        Self::new(ErrorKind::Io, rule).caused_by(source)
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let full = matches!(source.kind(), FileTooLarge | QuotaExceeded | StorageFull);
+        Self::new(if full { ErrorKind::Full } else { ErrorKind::Io }, rule).caused_by(source)
     }
 
     /// Adds what was found.

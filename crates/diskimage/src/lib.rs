@@ -1,12 +1,15 @@
 //! Virtual disk formats and appliance packages.
 //!
-//! Parsers take bytes and return values; writers take a [`std::io::Write`]. Nothing here opens a
+//! Parsers take bytes and return values; writers take a [`std::io::Write`] or an
+//! [`output::Output`]. Nothing here opens a
 //! socket, starts a thread or looks at the environment, so everything can be fuzzed and run on any
 //! blocking thread.
 //!
 //! * [`image`]: what every format looks like to those who read it: random access, a map, chains.
 //! * [`vmdk`]: VMware's disk format, so far the stream-optimized kind that an export lease sends:
 //!   a writer, and a walker that checks a stream while it passes.
+//! * [`qcow2`]: QEMU's disk format: a reader, and a writer in any order and over crashes.
+//! * [`output`]: the file or block device that such a writer fills.
 //! * [`package`]: what surrounds the disks of an appliance: the manifest and the OVF descriptor.
 //!
 //! **Invariants.** Every number read from a file is checked before it is used: arithmetic on it is
@@ -18,8 +21,11 @@
 
 mod error;
 pub mod image;
+mod lock;
 mod number;
+pub mod output;
 pub mod package;
+pub mod qcow2;
 pub mod vmdk;
 
 pub use error::{Error, ErrorKind, Result};

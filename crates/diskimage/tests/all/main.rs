@@ -9,4 +9,5 @@ mod garbage;
 mod judge;
 mod model;
 mod order;
+mod qcow2;
 mod round_trip;

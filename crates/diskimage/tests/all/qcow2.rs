@@ -1,0 +1,5 @@
+//! qcow2: images written over crashes, read back, damaged, and judged by qemu-img.
+
+mod crash;
+mod disk;
+mod judge;
