@@ -4,12 +4,16 @@
 //! and a manifest of their digests.
 //!
 //! * [`manifest`] writes and reads the manifest.
-//! * [`ovf`] reads the descriptor, as far as files, disks and names go.
+//! * [`ovf`] reads and writes the descriptor.
+//! * [`vmx`] reads what VMware keeps beside the disks of a machine that is in no package.
+//! * [`machine`] is the machine that either of them describes.
 //! * [`href`] decides whether a name inside a descriptor may be used as a file name.
 //!
 //! Deliberately absent: reading files and computing digests. The caller, who has the bytes in hand
 //! anyway, compares.
 
 pub mod href;
+pub mod machine;
 pub mod manifest;
 pub mod ovf;
+pub mod vmx;
