@@ -5,10 +5,14 @@
 //! when it could install them. Each skip also goes to the file that `HYPER2KVM_SKIP_LOG` names, one
 //! line `test: reason`, so that the summary can list them. For tests only.
 
+mod vcsim;
+
 use std::env;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+
+pub use vcsim::VcSim;
 
 /// Returns the folder in which `./dev` keeps what it fetched.
 pub fn cache() -> PathBuf {

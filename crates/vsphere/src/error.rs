@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 
 use crate::tls::UntrustedCertificate;
-use crate::wire::generated::AnyMethodFault;
+use crate::wire::generated::{AnyMethodFault, LocalizedMethodFault};
 use crate::wire::{Fault, ResponseError};
 
 /// A result whose error is [`Error`].
@@ -107,6 +107,13 @@ impl Error {
             }
             other => Self::new(ErrorKind::Protocol, context).with_source(other),
         }
+    }
+
+    /// Makes an error from a fault that stands in data: of a task, a lease, a property.
+    pub(crate) fn from_fault(context: impl Into<String>, fault: &LocalizedMethodFault) -> Self {
+        let text = fault.localized_message.clone().unwrap_or_default();
+        let fault = Fault::new(text, fault.fault.clone());
+        Self { kind: fault_kind(fault.detail.as_ref()), context: context.into(), source: Some(Box::new(fault)) }
     }
 
     /// Makes an error from a broken or refused connection; an untrusted certificate is told apart.

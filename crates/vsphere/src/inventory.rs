@@ -44,15 +44,29 @@ const VM_PROPERTIES: &[&str] = &[
     "summary.storage.committed",
 ];
 
+/// What the way from a VM up to the root is made of.
+const CONTAINER_PROPERTIES: &[&str] = &["name", "parent"];
+const VAPP_PROPERTIES: &[&str] = &["name", "parent", "parentFolder", "parentVApp"];
+
+/// The steps from an object to what is above it in a path.
+const UPWARDS: &[(&str, &str)] = &[
+    ("ManagedEntity", "parent"),
+    ("VirtualMachine", "parentVApp"),
+    ("VirtualApp", "parentVApp"),
+    ("VirtualApp", "parentFolder"),
+];
+
 /// Lists all VMs and templates, sorted by path. Agents that vSphere runs for itself are left out.
 ///
 /// # Errors
 /// What the server says.
 pub async fn list(session: &Session) -> Result<Vec<Vm>> {
-    let containers: &[&str] = &["name", "parent"];
-    let vapp: &[&str] = &["name", "parent", "parentFolder", "parentVApp"];
-    let wanted =
-        [("VirtualMachine", VM_PROPERTIES), ("Folder", containers), ("Datacenter", containers), ("VirtualApp", vapp)];
+    let wanted = [
+        ("VirtualMachine", VM_PROPERTIES),
+        ("Folder", CONTAINER_PROPERTIES),
+        ("Datacenter", CONTAINER_PROPERTIES),
+        ("VirtualApp", VAPP_PROPERTIES),
+    ];
     let objects = properties::read_all(session, &wanted).await?;
     let tree = Tree::new(&objects, &session.content().root_folder)?;
     let mut vms = Vec::new();
@@ -65,17 +79,50 @@ pub async fn list(session: &Session) -> Result<Vec<Vm>> {
 }
 
 /// Finds the VM that `wanted` means: an inventory path (leading slash optional, below the configured
-/// datacenter's `vm` folder or absolute), the end of one, or a name.
+/// datacenter's `vm` folder or absolute), the end of one, or a name. A path costs a few small calls; only
+/// for the others the whole inventory is listed.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`]; [`ErrorKind::Ambiguous`] naming every VM that fits.
 pub async fn find(session: &Session, wanted: &str) -> Result<Vm> {
-    let by_path = find_by_path(session, wanted).await?;
-    let vms = list(session).await?;
-    match vms.iter().find(|vm| by_path.as_ref() == Some(&vm.moref)) {
-        Some(vm) => Ok(vm.clone()),
-        None => choose(vms, wanted, session.url().authority().as_str()),
+    match find_by_path(session, wanted).await? {
+        Some(found) => read(session, &found).await,
+        None => choose(list(session).await?, wanted, session.url().authority().as_str()),
     }
+}
+
+/// Reads one VM anew.
+///
+/// # Errors
+/// What the server says; [`ErrorKind::NotFound`] when it is gone.
+pub async fn read(session: &Session, moref: &MoRef) -> Result<Vm> {
+    let objects = upwards(session, moref).await?;
+    let tree = Tree::new(&objects, &session.content().root_folder)?;
+    let gone = || Error::new(ErrorKind::NotFound, format!("read {moref}: there is no such VM"));
+    vm(objects.iter().find(|object| object.moref == *moref).ok_or_else(gone)?, &tree)
+}
+
+/// Returns the inventory path of the datacenter that a VM is in, as stored and without a slash in front:
+/// with the folders above it, because several datacenters may have the same name.
+///
+/// # Errors
+/// What the server says; [`ErrorKind::Protocol`] when no datacenter is above it.
+pub async fn datacenter_path(session: &Session, moref: &MoRef) -> Result<String> {
+    let objects = upwards(session, moref).await?;
+    let tree = Tree::new(&objects, &session.content().root_folder)?;
+    let none = || Error::new(ErrorKind::Protocol, format!("find the datacenter of {moref}: none is above it"));
+    let datacenter = objects.iter().find(|object| object.moref.kind == "Datacenter").ok_or_else(none)?;
+    Ok(tree.path(&datacenter.moref)?.trim_start_matches('/').to_owned())
+}
+
+async fn upwards(session: &Session, moref: &MoRef) -> Result<Vec<Object>> {
+    let wanted = [
+        ("VirtualMachine", VM_PROPERTIES),
+        ("Folder", CONTAINER_PROPERTIES),
+        ("Datacenter", CONTAINER_PROPERTIES),
+        ("VirtualApp", VAPP_PROPERTIES),
+    ];
+    properties::read_upwards(session, moref, UPWARDS, &wanted).await
 }
 
 async fn find_by_path(session: &Session, wanted: &str) -> Result<Option<MoRef>> {

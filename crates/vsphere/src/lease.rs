@@ -20,16 +20,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::error::{Error, ErrorKind, Result, fault_kind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::properties::{self, Object};
 use crate::session::Session;
 use crate::tls::Thumbprint;
-use crate::wire::MoRef;
 use crate::wire::generated::{
-    ExportVm, HttpNfcLeaseAbort, HttpNfcLeaseComplete, HttpNfcLeaseGetManifest, HttpNfcLeaseInfo,
+    ExportSnapshot, ExportVm, HttpNfcLeaseAbort, HttpNfcLeaseComplete, HttpNfcLeaseGetManifest, HttpNfcLeaseInfo,
     HttpNfcLeaseManifestEntry, HttpNfcLeaseProgress, HttpNfcLeaseSetManifestChecksumType, HttpNfcLeaseState, KeyValue,
     LocalizedMethodFault, SystemError,
 };
+use crate::wire::{Method, MoRef};
 
 /// Longest wait for a lease to become ready. Hosts open every disk first; large chains take minutes.
 const READY_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -101,8 +101,26 @@ impl Lease {
     /// What the server says ([`ErrorKind::State`] for a VM that runs or is busy), and
     /// [`ErrorKind::Cancelled`] when `cancel` came first. The VM is free again in every case.
     pub async fn export_vm(session: &Session, vm: &MoRef, cancel: &CancellationToken) -> Result<Self> {
+        Self::ready(session, vm, &ExportVm { this: vm.clone() }, cancel).await
+    }
+
+    /// Asks for the lease of a snapshot and waits until it is ready. The VM may run: what is exported are
+    /// its disks as they were when the snapshot was made, each as one flat disk.
+    ///
+    /// # Errors
+    /// As [`Lease::export_vm`].
+    pub async fn export_snapshot(session: &Session, snapshot: &MoRef, cancel: &CancellationToken) -> Result<Self> {
+        Self::ready(session, snapshot, &ExportSnapshot { this: snapshot.clone() }, cancel).await
+    }
+
+    async fn ready<M: Method<Reply = MoRef> + Sync>(
+        session: &Session,
+        object: &MoRef,
+        call: &M,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
         // From here on the server may hold a lease, so this call is never dropped half way.
-        let moref = session.call(vm, &ExportVm { this: vm.clone() }).await?;
+        let moref = session.call(object, call).await?;
         let pending = Pending { session: session.clone(), moref: Some(moref.clone()) };
         let ready = tokio::select! {
             ready = wait_ready(session, &moref) => ready,
@@ -299,13 +317,11 @@ async fn wait_ready(session: &Session, moref: &MoRef) -> Result<HttpNfcLeaseInfo
     if state(&object) == Some(HttpNfcLeaseState::Ready) {
         return object.require("info");
     }
-    let fault: Option<LocalizedMethodFault> = object.get("error")?;
-    let reason = fault.as_ref().map_or("no reason given", |fault| match &fault.localized_message {
-        Some(text) if !text.is_empty() => text,
-        _ => fault.fault.type_name(),
-    });
-    let kind = fault_kind(fault.as_ref().map(|fault| &fault.fault));
-    Err(Error::new(kind, "wait for the export lease").with_source(reason.to_owned()))
+    let doing = "wait for the export lease";
+    match object.get::<LocalizedMethodFault>("error")? {
+        Some(fault) => Err(Error::from_fault(doing, &fault)),
+        None => Err(Error::new(ErrorKind::Fault, doing).with_source("no reason given")),
+    }
 }
 
 /// Puts the server's own address where a host says `*`: "the host that you are talking to".

@@ -3,9 +3,12 @@
 //! ```text
 //!  Config ──► Session ──┬─► inventory   which VMs there are, by path and by name
 //!  (URL, TLS, secrets)  ├─► properties  read and wait for properties of objects
+//!                       ├─► task        wait for what the server does meanwhile
+//!                       ├─► snapshot    a snapshot that is removed on every way out
 //!                       ├─► Lease       hold a VM for export, keep it alive, give it back
-//!                       └─► ovf         the descriptor that the server makes
-//!                           HostStream  the bytes behind a lease URL
+//!                       ├─► ovf         the descriptor that the server makes
+//!                       └─► datastore   whole files, through the server or at a host
+//!                           HostStream  the bytes behind a URL of any of them
 //!  wire: the codec and the generated types below all of them
 //! ```
 //!
@@ -13,13 +16,16 @@
 //! says; it does not know what bytes mean, where they go, or in which order a job does things.
 
 pub mod config;
+pub mod datastore;
 mod error;
 pub mod inventory;
 pub mod lease;
 pub mod ovf;
 pub mod properties;
 mod session;
+pub mod snapshot;
 mod stream;
+pub mod task;
 mod tls;
 pub mod wire;
 

@@ -10,7 +10,8 @@ use crate::session::Session;
 use crate::wire::generated::{
     AnySelectionSpec, ContinueRetrievePropertiesEx, CreateContainerView, CreateFilter, CreatePropertyCollector,
     DestroyPropertyCollector, DestroyView, MissingProperty, ObjectContent, ObjectSpec, PropertyFilterSpec,
-    PropertySpec, RetrieveOptions, RetrievePropertiesEx, TraversalSpec, UpdateSet, WaitForUpdatesEx, WaitOptions,
+    PropertySpec, RetrieveOptions, RetrievePropertiesEx, SelectionSpec, TraversalSpec, UpdateSet, WaitForUpdatesEx,
+    WaitOptions,
 };
 use crate::wire::{Any, Decode, DecodeError, MoRef, Value, property};
 
@@ -90,7 +91,8 @@ pub async fn read(session: &Session, object: &MoRef, paths: &[&str]) -> Result<O
         ..PropertyFilterSpec::default()
     };
     let gone = || Error::new(ErrorKind::NotFound, format!("read {object}: there is no such object"));
-    retrieve(session, spec).await?.into_iter().next().ok_or_else(gone)
+    let objects = session.in_one_session(|| retrieve(session, spec.clone())).await?;
+    objects.into_iter().next().ok_or_else(gone)
 }
 
 /// Reads properties of all objects of the given types below the root folder.
@@ -98,6 +100,10 @@ pub async fn read(session: &Session, object: &MoRef, paths: &[&str]) -> Result<O
 /// # Errors
 /// What the server says.
 pub async fn read_all(session: &Session, wanted: &[(&str, &[&str])]) -> Result<Vec<Object>> {
+    session.in_one_session(|| read_all_once(session, wanted)).await
+}
+
+async fn read_all_once(session: &Session, wanted: &[(&str, &[&str])]) -> Result<Vec<Object>> {
     let content = session.content();
     let manager = content.view_manager.clone();
     let manager = manager.ok_or_else(|| Error::new(ErrorKind::Protocol, "the server has no view manager"))?;
@@ -130,6 +136,36 @@ pub async fn read_all(session: &Session, wanted: &[(&str, &[&str])]) -> Result<V
         tracing::debug!(%error, "leave a view to the end of the session");
     }
     objects
+}
+
+/// Reads properties of an object and of everything above it, by any of these steps (type, property
+/// that leads up). Objects of types that are not `wanted` are passed over.
+///
+/// # Errors
+/// What the server says; [`ErrorKind::NotFound`] when the object is gone.
+pub(crate) async fn read_upwards(
+    session: &Session,
+    object: &MoRef,
+    steps: &[(&str, &str)],
+    wanted: &[(&str, &[&str])],
+) -> Result<Vec<Object>> {
+    let name = |index: usize| Some(format!("up{index}"));
+    let again: Vec<AnySelectionSpec> =
+        (0..steps.len()).map(|index| SelectionSpec { name: name(index) }.into()).collect();
+    let traversal = |(index, (kind, path)): (usize, &(&str, &str))| TraversalSpec {
+        base: SelectionSpec { name: name(index) },
+        type_: (*kind).to_owned(),
+        path: (*path).to_owned(),
+        skip: Some(false),
+        select_set: again.clone(),
+    };
+    let select_set = steps.iter().enumerate().map(traversal).map(AnySelectionSpec::from).collect();
+    let spec = PropertyFilterSpec {
+        prop_set: wanted.iter().map(|(kind, paths)| property_spec(session, kind, paths)).collect(),
+        object_set: vec![ObjectSpec { obj: object.clone(), skip: Some(false), select_set }],
+        ..PropertyFilterSpec::default()
+    };
+    session.in_one_session(|| retrieve(session, spec.clone())).await
 }
 
 /// Leaves out paths that the agreed version does not have: asking for them is a fault.
@@ -167,7 +203,8 @@ async fn retrieve(session: &Session, spec: PropertyFilterSpec) -> Result<Vec<Obj
 
 /// Waits until `done` accepts the properties of `object`, which it sees whenever one changed.
 ///
-/// Dropping the future is safe: the collector that stays behind ends with the session.
+/// Dropping the future is safe: the collector that stays behind ends with the session. When the session
+/// is renewed midway the wait begins anew, unless the object went with the old one.
 ///
 /// # Errors
 /// What the server says, [`ErrorKind::Unreachable`] after `limit`.
@@ -178,47 +215,69 @@ pub async fn wait_until(
     limit: Duration,
     mut done: impl FnMut(&Object) -> bool,
 ) -> Result<Object> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let seen = session.generation();
+        let late = || {
+            let context = format!("wait for {object}: nothing happened for {} s", limit.as_secs());
+            Error::new(ErrorKind::Unreachable, context)
+        };
+        let waited = timeout_at(deadline, wait_once(session, object, paths, &mut done)).await;
+        match waited.unwrap_or_else(|_| Err(late())) {
+            Err(error) if session.generation() != seen && !object.id.starts_with("session[") => {
+                tracing::debug!(%error, "the session was lost in a wait, again");
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Waits within one session, with a collector of its own.
+async fn wait_once(
+    session: &Session,
+    object: &MoRef,
+    paths: &[&str],
+    done: &mut impl FnMut(&Object) -> bool,
+) -> Result<Object> {
     let main = &session.content().property_collector;
     let collector = session.call(main, &CreatePropertyCollector { this: main.clone() }).await?;
+    let result = updates(session, object, paths, &collector, done).await;
+    let destroyed = session.call(&collector, &DestroyPropertyCollector { this: collector.clone() }).await;
+    if let Err(error) = destroyed {
+        tracing::debug!(%error, "leave a collector to the end of the session");
+    }
+    result
+}
+
+async fn updates(
+    session: &Session,
+    object: &MoRef,
+    paths: &[&str],
+    collector: &MoRef,
+    done: &mut impl FnMut(&Object) -> bool,
+) -> Result<Object> {
     let spec = PropertyFilterSpec {
         prop_set: vec![property_spec(session, &object.kind, paths)],
         object_set: vec![ObjectSpec { obj: object.clone(), ..ObjectSpec::default() }],
         ..PropertyFilterSpec::default()
     };
     let filter = CreateFilter { this: collector.clone(), spec, partial_updates: false };
-    session.call(&collector, &filter).await?;
-    let deadline = Instant::now() + limit;
+    session.call(collector, &filter).await?;
     let mut state = Object { moref: object.clone(), ..Object::default() };
     let mut version = None;
-    let result = loop {
+    loop {
         let call = WaitForUpdatesEx {
             this: collector.clone(),
             version: version.clone(),
             options: Some(WaitOptions { max_wait_seconds: Some(WAIT_SECONDS), max_object_updates: None }),
         };
-        match timeout_at(deadline, session.call(&collector, &call)).await {
-            Err(_) => {
-                let context = format!("wait for {object}: nothing happened for {} s", limit.as_secs());
-                break Err(Error::new(ErrorKind::Unreachable, context));
-            }
-            Ok(Err(error)) => break Err(error),
-            Ok(Ok(None)) => {}
-            Ok(Ok(Some(updates))) => {
-                version = Some(updates.version.clone());
-                if let Err(error) = apply(&mut state, updates) {
-                    break Err(error);
-                }
-                if done(&state) {
-                    break Ok(state);
-                }
-            }
+        let Some(updates) = session.call(collector, &call).await? else { continue };
+        version = Some(updates.version.clone());
+        apply(&mut state, updates)?;
+        if done(&state) {
+            return Ok(state);
         }
-    };
-    let destroyed = session.call(&collector, &DestroyPropertyCollector { this: collector.clone() }).await;
-    if let Err(error) = destroyed {
-        tracing::debug!(%error, "leave a collector to the end of the session");
     }
-    result
 }
 
 fn apply(state: &mut Object, updates: UpdateSet) -> Result<()> {

@@ -6,22 +6,26 @@
 //! that made them, so calls on those are not repeated after a renewal.
 
 mod http;
+mod login;
 mod negotiate;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use secrecy::ExposeSecret as _;
+use reqwest::header::HeaderValue;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
-use tracing::{debug, info};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use crate::config::{Config, ServerUrl};
+use crate::datastore::FolderEncoding;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tls::TlsPolicy;
-use crate::wire::generated::{CurrentTime, Login, Logout, RetrieveServiceContent, ServiceContent};
-use crate::wire::{ApiVersion, Decode, Method, MoRef, Secret, parse_response, request_xml};
+use crate::wire::generated::{CurrentTime, Login, Logout, ServiceContent};
+use crate::wire::{ApiVersion, Decode, Method, MoRef, parse_response, request_xml};
 use http::Http;
 
 /// Servers close sessions after 30 idle minutes; ask well before.
@@ -33,6 +37,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// Longest wait for the answer to a logout: whoever stops does not wait for a dead server.
 const LOGOUT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often something that reads in several calls is begun anew because its session was lost midway.
+const FRESH_TRIES: u32 = 3;
 
 /// How often a call that only reads is tried when the connection breaks, and the first wait between.
 const READ_TRIES: u32 = 3;
@@ -52,8 +59,10 @@ struct Inner {
     content: ServiceContent,
     /// Counts logins; callers that saw an older number find that somebody else has renewed.
     generation: AtomicU64,
-    /// Held while renewing; true once a renewal was refused, after which nobody tries again.
-    renewal: Mutex<bool>,
+    /// Held while logging in; true once a renewal was refused, after which nobody tries again.
+    renewal: Arc<Mutex<bool>>,
+    /// How the server wants names in `/folder` URLs encoded, once known.
+    folder_encoding: FolderEncoding,
     calls: AtomicU64,
     keeper: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
@@ -65,26 +74,7 @@ impl Session {
     /// [`ErrorKind::Unreachable`], [`ErrorKind::Certificate`], [`ErrorKind::Login`] (not to be tried
     /// again: accounts lock), or what the server says.
     pub async fn login(config: &Config) -> Result<Self> {
-        let http = Http::new(&config.url, &config.tls)?;
-        let version = negotiate::version(&http).await?;
-        let calls = AtomicU64::new(0);
-        let content = service_content(&http, version).await?;
-        let inner = Inner {
-            config: config.clone(),
-            http,
-            version,
-            content,
-            generation: AtomicU64::new(0),
-            renewal: Mutex::new(false),
-            calls,
-            keeper: std::sync::Mutex::new(None),
-        };
-        let session = Self { inner: Arc::new(inner) };
-        session.authenticate().await?;
-        session.start_keeper();
-        let about = &session.content().about;
-        info!(server = %config.url, product = %about.full_name, api = %version, "logged in");
-        Ok(session)
+        Self::login_unless(config, &CancellationToken::new()).await
     }
 
     /// Returns the server's well-known objects.
@@ -105,6 +95,21 @@ impl Session {
     /// Returns which certificates are trusted.
     pub fn tls(&self) -> &TlsPolicy {
         &self.inner.config.tls
+    }
+
+    /// Returns true for a single host, which has no vCenter in front of it.
+    pub fn is_host(&self) -> bool {
+        self.inner.content.about.api_type == "HostAgent"
+    }
+
+    /// Returns how the server wants names in `/folder` URLs encoded.
+    pub(crate) fn folder_encoding(&self) -> &FolderEncoding {
+        &self.inner.folder_encoding
+    }
+
+    /// Returns the cookie that opens this server's own files; it goes to no other host.
+    pub(crate) fn cookie(&self) -> Option<HeaderValue> {
+        self.inner.http.cookie()
     }
 
     /// Returns the datacenter that relative paths start at.
@@ -142,19 +147,55 @@ impl Session {
         self.call(object, call).await
     }
 
-    /// Makes a call whose answer may take up to `timeout`.
+    /// Makes a call whose answer may take up to `limit`, a renewal of the session included.
     ///
     /// # Errors
     /// As [`Session::call`].
-    pub async fn call_within<M: Method + Sync>(&self, object: &MoRef, call: &M, timeout: Duration) -> Result<M::Reply> {
-        let seen = self.inner.generation.load(Ordering::Acquire);
-        match self.send(call, timeout).await {
+    pub async fn call_within<M: Method + Sync>(&self, object: &MoRef, call: &M, limit: Duration) -> Result<M::Reply> {
+        let deadline = Instant::now() + limit;
+        let seen = self.generation();
+        match self.send(call, limit).await {
             Err(error) if error.kind() == ErrorKind::SessionLost => {
-                self.renew(seen).await?;
-                if object.id.starts_with("session[") { Err(error) } else { self.send(call, timeout).await }
+                self.renew_before(seen, deadline).await?;
+                if object.id.starts_with("session[") {
+                    return Err(error);
+                }
+                self.send(call, deadline.saturating_duration_since(Instant::now())).await
             }
             result => result,
         }
+    }
+
+    /// Reads in several calls that lean on each other (a view, the pages of a result). When the session
+    /// is renewed midway, what the old one held is gone and `work` is begun anew.
+    ///
+    /// # Errors
+    /// Of `work`.
+    pub(crate) async fn in_one_session<T, F>(&self, mut work: impl FnMut() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        for _ in 1..FRESH_TRIES {
+            let seen = self.generation();
+            match work().await {
+                Err(error) if self.generation() != seen => debug!(%error, "the session was lost midway, again"),
+                result => return result,
+            }
+        }
+        work().await
+    }
+
+    /// Logs in again unless that was done since `seen`: for what is refused outside of calls.
+    ///
+    /// # Errors
+    /// As [`Session::login`].
+    pub(crate) async fn renew_since(&self, seen: u64) -> Result<()> {
+        self.renew_before(seen, Instant::now() + CALL_TIMEOUT).await
+    }
+
+    /// Returns a number that grows with every login.
+    pub(crate) fn generation(&self) -> u64 {
+        self.inner.generation.load(Ordering::Acquire)
     }
 
     /// Ends the session. An error means that the server keeps it until it times out.
@@ -164,7 +205,14 @@ impl Session {
     pub async fn logout(self) -> Result<()> {
         self.stop_keeper();
         let this = self.session_manager()?;
-        self.send(&Logout { this }, LOGOUT_TIMEOUT).await
+        // A renewal that somebody gave up waiting for would bring a session after the end of this one.
+        let deadline = Instant::now() + LOGOUT_TIMEOUT;
+        let _held = timeout_at(deadline, self.inner.renewal.lock()).await;
+        match self.send(&Logout { this }, LOGOUT_TIMEOUT).await {
+            // It is over already, whoever ended it.
+            Err(error) if error.kind() == ErrorKind::SessionLost => Ok(()),
+            result => result,
+        }
     }
 
     async fn send<M: Method>(&self, call: &M, timeout: Duration) -> Result<M::Reply> {
@@ -172,37 +220,8 @@ impl Session {
         send(&self.inner.http, call, self.inner.version, number, timeout).await
     }
 
-    async fn authenticate(&self) -> Result<()> {
-        let login = Login {
-            this: self.session_manager()?,
-            user_name: self.inner.config.username.clone(),
-            password: Secret(self.inner.config.password.expose_secret().to_owned()),
-            locale: Some("en_US".to_owned()),
-        };
-        self.inner.http.forget_cookie();
-        let context = || format!("log in to {} as `{}`", self.inner.config.url, self.inner.config.username);
-        self.send(&login, CALL_TIMEOUT).await.map_err(|error| error.context(context()))?;
-        self.inner.generation.fetch_add(1, Ordering::AcqRel);
-        Ok(())
-    }
-
-    /// Logs in again unless somebody else has done so since `seen`.
-    async fn renew(&self, seen: u64) -> Result<()> {
-        let mut refused = self.inner.renewal.lock().await;
-        if *refused {
-            let context = format!("log in to {} again: it was refused before", self.inner.config.url);
-            return Err(Error::new(ErrorKind::Login, context));
-        }
-        if self.inner.generation.load(Ordering::Acquire) == seen {
-            info!(server = %self.inner.config.url, "the session is gone, logging in again");
-            let result = self.authenticate().await;
-            *refused = result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Login);
-            return result;
-        }
-        Ok(())
-    }
-
-    fn session_manager(&self) -> Result<MoRef> {
+    /// Returns the object that logs in and out and gives tickets.
+    pub(crate) fn session_manager(&self) -> Result<MoRef> {
         let missing = || Error::new(ErrorKind::Protocol, format!("{} has no session manager", self.inner.config.url));
         self.inner.content.session_manager.clone().ok_or_else(missing)
     }
@@ -244,11 +263,6 @@ impl Drop for Inner {
 /// The one object whose name is the same on every server.
 fn service_instance() -> MoRef {
     MoRef::new("ServiceInstance", "ServiceInstance")
-}
-
-async fn service_content(http: &Http, version: ApiVersion) -> Result<ServiceContent> {
-    let call = RetrieveServiceContent { this: service_instance() };
-    send(http, &call, version, 0, CALL_TIMEOUT).await
 }
 
 async fn send<M: Method>(

@@ -1,17 +1,20 @@
-//! The bytes behind a lease URL, read by a thread that does nothing else.
+//! The bytes behind a URL of a lease or a datastore, read by a thread that does nothing else.
 //!
 //! A connection carries one stream. Each stream has its own small runtime and is read with blocking
 //! calls: hashing and writing happen on the same thread, so no byte is handed from core to core, and a
-//! slow disk slows its own connection only. The ticket in the URL is the credential: no cookie and no
-//! password of the server goes to the host, and redirects are errors.
+//! slow disk slows its own connection only. A lease's URL has its ticket inside, which is the credential:
+//! no cookie and no password of the server goes to the host. A file of a datastore comes with a cookie that
+//! [`crate::datastore`] has chosen for that host. Redirects are errors.
 
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
+use hyper::header::{CONTENT_RANGE, COOKIE, HeaderValue, RANGE};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -28,20 +31,35 @@ use crate::tls::{Thumbprint, TlsPolicy, client_config};
 /// Longest silence on a connection. Never a bound on the whole: streams take hours.
 const IDLE_LIMIT: Duration = Duration::from_secs(120);
 
-/// A whole file is asked for, and only this answer means "from the beginning".
-const EXPECTED: StatusCode = StatusCode::OK;
-
 /// What to read and whom to trust.
 #[derive(Clone)]
 pub struct StreamRequest {
-    /// URL with its ticket.
-    pub url: String,
-    /// Pin for this URL.
-    pub thumbprint: Option<Thumbprint>,
-    /// Policy where the pin is missing or does not fit.
-    pub tls: TlsPolicy,
-    /// Ends the reading from outside.
-    pub cancel: CancellationToken,
+    url: String,
+    thumbprint: Option<Thumbprint>,
+    tls: TlsPolicy,
+    cancel: CancellationToken,
+    cookie: Option<HeaderValue>,
+    range: Option<Range<u64>>,
+}
+
+impl StreamRequest {
+    /// Asks for a whole file. The `url` has its ticket inside; `thumbprint` is a pin for it alone, `tls`
+    /// the policy where that is missing or does not fit; `cancel` ends the reading from outside.
+    pub fn new(url: String, thumbprint: Option<Thumbprint>, tls: TlsPolicy, cancel: CancellationToken) -> Self {
+        Self { url, thumbprint, tls, cancel, cookie: None, range: None }
+    }
+
+    /// Adds the credential for this URL, which is a secret.
+    pub(crate) fn with_cookie(mut self, cookie: HeaderValue) -> Self {
+        self.cookie = Some(cookie);
+        self
+    }
+
+    /// Asks for a part of the file, end exclusive.
+    pub(crate) fn with_range(mut self, range: Option<Range<u64>>) -> Self {
+        self.range = range;
+        self
+    }
 }
 
 impl fmt::Debug for StreamRequest {
@@ -72,13 +90,14 @@ impl HostStream {
     ///
     /// # Errors
     /// [`ErrorKind::Unreachable`], [`ErrorKind::Certificate`], [`ErrorKind::Cancelled`], or
-    /// [`ErrorKind::Protocol`] for an answer that is not the file from its beginning.
+    /// [`ErrorKind::Protocol`] for an answer that is not the file from its beginning, or not the part of it
+    /// that was asked for; [`ErrorKind::SessionLost`] when the cookie does not count any more.
     pub fn open(request: &StreamRequest) -> Result<Self> {
         let parsed = ServerUrl::parse(&request.url)
-            .map_err(|reason| Error::new(ErrorKind::Protocol, format!("read the lease's URL: {reason}")))?;
+            .map_err(|reason| Error::new(ErrorKind::Protocol, format!("read the URL of a file: {reason}")))?;
         let url = parsed.url;
         if !url.tls {
-            let context = format!("fetch from {}: the lease's URL is not https", url.authority());
+            let context = format!("fetch from {}: the file's URL is not https", url.authority());
             return Err(Error::new(ErrorKind::Protocol, context));
         }
         let runtime = Builder::new_current_thread()
@@ -155,24 +174,62 @@ async fn connect(request: &StreamRequest, url: &ServerUrl, path: &str) -> Result
         http1::handshake(TokioIo::new(tls)).await.map_err(|error| Error::from_transport(context(), error))?;
     // Its errors reach the body; the task ends with the runtime.
     tokio::spawn(connection);
-    let get = Request::builder()
-        .method(Method::GET)
-        .uri(path)
-        .header("Host", &authority)
-        .header("User-Agent", concat!("hyper2kvm/", env!("CARGO_PKG_VERSION")))
-        .header("Connection", "close")
-        .body(Empty::<Bytes>::new())
+    let get = get(request, &authority, path)
         .map_err(|error| Error::new(ErrorKind::Protocol, context()).with_source(error))?;
     let response = timeout(IDLE_LIMIT, sender.send_request(get)).await.map_err(|_| slow())?;
     let response = response.map_err(|error| Error::from_transport(context(), error))?;
-    match response.status() {
-        EXPECTED => Ok(response.into_body()),
-        status => Err(Error::new(status_kind(status), format!("{}: HTTP status {status}", context()))),
+    match (response.status(), &request.range) {
+        // Only this answer means "from the beginning", and only to a request for the whole.
+        (StatusCode::OK, None) => Ok(response.into_body()),
+        (StatusCode::PARTIAL_CONTENT, Some(range)) => {
+            let said = response.headers().get(CONTENT_RANGE).and_then(|said| said.to_str().ok()).unwrap_or_default();
+            if is_part(said, range) {
+                return Ok(response.into_body());
+            }
+            let context = format!("{}: asked for bytes {}-{}, it sends `{said}`", context(), range.start, range.end);
+            Err(Error::new(ErrorKind::Protocol, context))
+        }
+        (status, _) => {
+            let kind = status_kind(status, request.cookie.is_some());
+            Err(Error::new(kind, format!("{}: HTTP status {status}", context())))
+        }
     }
 }
 
-fn status_kind(status: StatusCode) -> ErrorKind {
+fn get(request: &StreamRequest, authority: &str, path: &str) -> hyper::http::Result<Request<Empty<Bytes>>> {
+    let mut builder = Request::builder()
+        .method(Method::GET)
+        .uri(path)
+        .header("Host", authority)
+        .header("User-Agent", concat!("hyper2kvm/", env!("CARGO_PKG_VERSION")))
+        .header("Connection", "close");
+    if let Some(cookie) = &request.cookie {
+        builder = builder.header(COOKIE, cookie);
+    }
+    if let Some(range) = &request.range {
+        // The end of a range on the wire is inclusive.
+        builder = builder.header(RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+    }
+    builder.body(Empty::new())
+}
+
+/// Returns whether `Content-Range: bytes A-B/TOTAL` is what was asked for; a server cuts a range short
+/// at the end of the file only.
+fn is_part(said: &str, asked: &Range<u64>) -> bool {
+    let parts = || {
+        let (part, total) = said.strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = part.split_once('-')?;
+        Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?, total.parse::<u64>().ok()?))
+    };
+    parts().is_some_and(|(first, last, total)| {
+        let end = asked.end.min(total);
+        first == asked.start && last.checked_add(1) == Some(end) && asked.start < end
+    })
+}
+
+fn status_kind(status: StatusCode, with_cookie: bool) -> ErrorKind {
     match status.as_u16() {
+        401 if with_cookie => ErrorKind::SessionLost,
         401 | 403 => ErrorKind::Permission,
         404 | 410 => ErrorKind::NotFound,
         502..=504 => ErrorKind::Unreachable,
@@ -194,6 +251,21 @@ fn path_of(url: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_part_that_was_asked_for_is_taken() {
+        for (said, right) in [
+            ("bytes 10-19/100", true),
+            ("bytes 10-14/15", true),
+            ("bytes 10-18/100", false),
+            ("bytes 0-19/100", false),
+            ("bytes 10-20/100", false),
+            ("bytes 10-19/*", false),
+            ("", false),
+        ] {
+            assert_eq!(is_part(said, &(10..20)), right, "{said}");
+        }
+    }
 
     #[test]
     fn the_path_keeps_its_query_and_loses_its_fragment() {

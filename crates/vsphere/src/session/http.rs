@@ -120,7 +120,8 @@ impl Http {
         Error::new(kind, format!("{} answered with HTTP status {status}, which holds no SOAP reply", self.url))
     }
 
-    fn cookie(&self) -> Option<HeaderValue> {
+    /// Returns the session's cookie, marked as a secret.
+    pub(super) fn cookie(&self) -> Option<HeaderValue> {
         self.cookie.lock().ok().and_then(|cookie| cookie.clone())
     }
 

@@ -4,3 +4,5 @@
 
 mod recorded;
 mod vcsim;
+mod vcsim_files;
+mod vcsim_snapshots;

@@ -1,58 +1,25 @@
 //! The client against vcsim, a server that we did not write.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
+use judges::VcSim;
 use vsphere::wire::generated::Logout;
 use vsphere::{Config, ErrorKind, Session, inventory};
 
-/// A running vcsim; it ends with the test.
-struct VcSim {
-    child: Child,
-    /// `host:port`.
-    address: String,
-    /// vcsim keeps its datastores here.
-    _files: tempfile::TempDir,
+/// Returns how a user would configure this server, and more variables.
+pub(crate) fn config(vcsim: &VcSim, variables: &[(&str, &str)]) -> Config {
+    let account =
+        [("GOVC_URL", vcsim.address()), ("GOVC_USERNAME", VcSim::USERNAME), ("GOVC_PASSWORD", VcSim::PASSWORD)];
+    let all: Vec<_> = account.iter().chain(variables).collect();
+    Config::from_env(&|name| {
+        all.iter().rev().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
+    })
+    .unwrap()
 }
 
-impl VcSim {
-    fn start(program: &Path, arguments: &[&str]) -> Self {
-        let files = tempfile::tempdir().unwrap();
-        let mut child = Command::new(program)
-            .args(["-l", "127.0.0.1:0", "-username", "user", "-password", "secret"])
-            .args(arguments)
-            .env("TMPDIR", files.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        // Prints: export GOVC_URL=https://user:secret@127.0.0.1:8989/sdk GOVC_SIM_PID=…
-        let address = lines.find_map(|line| {
-            let line = line.unwrap();
-            let (_, rest) = line.split_once("@")?;
-            rest.split_once("/sdk").map(|(address, _)| address.to_owned())
-        });
-        Self { child, address: address.unwrap(), _files: files }
-    }
-
-    fn config(&self, variables: &[(&str, &str)]) -> Config {
-        let url = self.address.clone();
-        let mut all = vec![("GOVC_URL", url.as_str()), ("GOVC_USERNAME", "user"), ("GOVC_PASSWORD", "secret")];
-        all.extend_from_slice(variables);
-        Config::from_env(&|name| {
-            all.iter().rev().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
-        })
-        .unwrap()
-    }
-}
-
-impl Drop for VcSim {
-    fn drop(&mut self) {
-        let _killed = self.child.kill();
-        let _status = self.child.wait();
-    }
+/// Logs in to a fresh vcsim; `None` where there is none.
+pub(crate) async fn session(test: &str, arguments: &[&str]) -> Option<(VcSim, Session)> {
+    let vcsim = VcSim::start(test, arguments)?;
+    let session = Session::login(&config(&vcsim, &[INSECURE])).await.unwrap();
+    Some((vcsim, session))
 }
 
 const INSECURE: (&str, &str) = ("GOVC_INSECURE", "1");
@@ -64,9 +31,8 @@ fn paths(vms: &[inventory::Vm]) -> Vec<&str> {
 #[tokio::test]
 async fn vms_in_folders_of_several_datacenters_are_listed_with_their_paths() {
     let test = "vms_in_folders_of_several_datacenters_are_listed_with_their_paths";
-    let Some(program) = judges::vcsim(test) else { return };
-    let vcsim = VcSim::start(&program, &["-dc", "2", "-folder", "1", "-vm", "1", "-app", "1"]);
-    let session = Session::login(&vcsim.config(&[INSECURE])).await.unwrap();
+    let Some(vcsim) = VcSim::start(test, &["-dc", "2", "-folder", "1", "-vm", "1", "-app", "1"]) else { return };
+    let session = Session::login(&config(&vcsim, &[INSECURE])).await.unwrap();
     let vms = inventory::list(&session).await.unwrap();
     // vcsim puts the second datacenter, and the VMs in it, into a folder.
     let expected = [
@@ -86,18 +52,20 @@ async fn vms_in_folders_of_several_datacenters_are_listed_with_their_paths() {
 
 #[tokio::test]
 async fn more_vms_than_one_page_are_all_listed() {
-    let Some(program) = judges::vcsim("more_vms_than_one_page_are_all_listed") else { return };
-    let vcsim = VcSim::start(&program, &["-vm", "260", "-host", "1", "-cluster", "0"]);
-    let session = Session::login(&vcsim.config(&[INSECURE])).await.unwrap();
+    let Some(vcsim) =
+        VcSim::start("more_vms_than_one_page_are_all_listed", &["-vm", "260", "-host", "1", "-cluster", "0"])
+    else {
+        return;
+    };
+    let session = Session::login(&config(&vcsim, &[INSECURE])).await.unwrap();
     assert_eq!(inventory::list(&session).await.unwrap().len(), 260);
     session.logout().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_single_esxi_host_is_listed() {
-    let Some(program) = judges::vcsim("a_single_esxi_host_is_listed") else { return };
-    let vcsim = VcSim::start(&program, &["-esx"]);
-    let session = Session::login(&vcsim.config(&[INSECURE])).await.unwrap();
+    let Some(vcsim) = VcSim::start("a_single_esxi_host_is_listed", &["-esx"]) else { return };
+    let session = Session::login(&config(&vcsim, &[INSECURE])).await.unwrap();
     let vms = inventory::list(&session).await.unwrap();
     assert_eq!(paths(&vms), ["/ha-datacenter/vm/ha-host_VM0", "/ha-datacenter/vm/ha-host_VM1"]);
     session.logout().await.unwrap();
@@ -105,34 +73,31 @@ async fn a_single_esxi_host_is_listed() {
 
 #[tokio::test]
 async fn a_wrong_password_is_a_refused_login() {
-    let Some(program) = judges::vcsim("a_wrong_password_is_a_refused_login") else { return };
-    let vcsim = VcSim::start(&program, &[]);
-    let error = Session::login(&vcsim.config(&[INSECURE, ("GOVC_PASSWORD", "wrong")])).await.unwrap_err();
+    let Some(vcsim) = VcSim::start("a_wrong_password_is_a_refused_login", &[]) else { return };
+    let error = Session::login(&config(&vcsim, &[INSECURE, ("GOVC_PASSWORD", "wrong")])).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Login, "{error:?}");
 }
 
 #[tokio::test]
 async fn a_certificate_passes_by_its_pin_only() {
-    let Some(program) = judges::vcsim("a_certificate_passes_by_its_pin_only") else { return };
-    let vcsim = VcSim::start(&program, &[]);
-    let error = Session::login(&vcsim.config(&[])).await.unwrap_err();
+    let Some(vcsim) = VcSim::start("a_certificate_passes_by_its_pin_only", &[]) else { return };
+    let error = Session::login(&config(&vcsim, &[])).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Certificate, "{error:?}");
     let text = reasons(&error);
     let thumbprint = text.rsplit(' ').next().unwrap();
     let known = tempfile::NamedTempFile::new().unwrap();
     let pinned = [("GOVC_TLS_KNOWN_HOSTS", known.path().to_str().unwrap())];
-    std::fs::write(known.path(), format!("{} {thumbprint}\n", vcsim.address)).unwrap();
-    Session::login(&vcsim.config(&pinned)).await.unwrap().logout().await.unwrap();
-    std::fs::write(known.path(), format!("{} {}\n", vcsim.address, ["AB"; 32].join(":"))).unwrap();
-    let error = Session::login(&vcsim.config(&pinned)).await.unwrap_err();
+    std::fs::write(known.path(), format!("{} {thumbprint}\n", vcsim.address())).unwrap();
+    Session::login(&config(&vcsim, &pinned)).await.unwrap().logout().await.unwrap();
+    std::fs::write(known.path(), format!("{} {}\n", vcsim.address(), ["AB"; 32].join(":"))).unwrap();
+    let error = Session::login(&config(&vcsim, &pinned)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Certificate, "{error:?}");
 }
 
 #[tokio::test]
 async fn a_session_that_the_server_dropped_is_renewed() {
-    let Some(program) = judges::vcsim("a_session_that_the_server_dropped_is_renewed") else { return };
-    let vcsim = VcSim::start(&program, &[]);
-    let session = Session::login(&vcsim.config(&[INSECURE])).await.unwrap();
+    let Some(vcsim) = VcSim::start("a_session_that_the_server_dropped_is_renewed", &[]) else { return };
+    let session = Session::login(&config(&vcsim, &[INSECURE])).await.unwrap();
     let manager = session.content().session_manager.clone().unwrap();
     // Ended behind the session's back, so that the next call meets NotAuthenticated.
     session.call(&manager, &Logout { this: manager.clone() }).await.unwrap();
