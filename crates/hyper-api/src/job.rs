@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Problem, Progress, Report};
+use crate::{Problem, Progress, Report, SnapshotPolicy};
 
 /// The id of a job: a UUID of version 4, because older clients show eight characters of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct ExportSpec {
     pub vm: String,
     /// Absolute target directory; made when missing.
     pub output: PathBuf,
+    /// Export a snapshot made for this, so that the VM may run; absent: the VM itself, which must be off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotPolicy>,
 }
 
 impl ExportSpec {
@@ -57,9 +60,14 @@ impl ExportSpec {
         struct Strict {
             vm: String,
             output: PathBuf,
+            #[serde(default)]
+            snapshot: Option<SnapshotPolicy>,
         }
-        let Strict { vm, output } = serde_json::from_slice(body)?;
-        Ok(Self { vm, output })
+        let Strict { vm, output, snapshot } = serde_json::from_slice(body)?;
+        if snapshot == Some(SnapshotPolicy::Unknown) {
+            return Err(serde::de::Error::custom("`snapshot` is neither `crash` nor `quiesce`"));
+        }
+        Ok(Self { vm, output, snapshot })
     }
 }
 
@@ -215,12 +223,14 @@ mod tests {
     fn a_request_with_an_option_that_is_not_built_is_refused_by_name() {
         let body = br#"{"vm":"web01","output":"/tmp/x","format":"qcow2"}"#;
         assert!(ExportSpec::from_request(body).unwrap_err().to_string().contains("format"));
+        let body = br#"{"vm":"web01","output":"/tmp/x","snapshot":"memory"}"#;
+        assert!(ExportSpec::from_request(body).unwrap_err().to_string().contains("snapshot"));
     }
 
     #[test]
     fn a_job_of_a_newer_daemon_is_read_without_its_news() {
         let spec: ExportSpec = serde_json::from_str(r#"{"vm":"a","output":"/b","format":"qcow2"}"#).unwrap();
-        assert_eq!(spec, ExportSpec { vm: "a".into(), output: "/b".into() });
+        assert_eq!(spec, ExportSpec { vm: "a".into(), output: "/b".into(), snapshot: None });
         assert_eq!(serde_json::from_str::<Phase>("\"converting\"").unwrap(), Phase::Unknown);
     }
 }

@@ -17,6 +17,7 @@ mod job;
 mod problem;
 mod progress;
 mod report;
+mod snapshot;
 pub mod sse;
 mod vm;
 
@@ -25,4 +26,5 @@ pub use job::{ExportSpec, Job, JobId, JobList, JobState, Phase};
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem, ProblemKind};
 pub use progress::{Amounts, FileProgress, Progress};
 pub use report::{FileReport, Proof, Report};
+pub use snapshot::{Consistency, SnapshotPolicy, SnapshotReport};
 pub use vm::{Vm, VmList};

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::SnapshotReport;
+
 /// How a file's bytes were proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -56,6 +58,9 @@ pub struct Report {
     pub received_bytes: u64,
     /// Milliseconds from the first request for bytes to the last byte.
     pub copy_ms: u64,
+    /// The snapshot that was exported; absent when it was the VM itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotReport>,
     /// The weakest grade among the files; absent for a VM without disks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,

@@ -1,6 +1,6 @@
 //! What a finished export says: VM, files, bytes, rate, proof, and where the package lies.
 
-use hyper_api::{FileReport, Job, Proof, Report};
+use hyper_api::{Consistency, FileReport, Job, Proof, Report};
 
 use crate::escape::escape;
 use crate::human;
@@ -20,12 +20,15 @@ fn report(report: &Report) -> String {
         rate.unwrap_or_default()
     );
     let mut text = String::new();
-    for (label, value) in [
-        ("VM", escape(&report.vm_path).into_owned()),
-        ("Package", escape(&report.directory.join(&report.descriptor).to_string_lossy()).into_owned()),
-        ("Received", received),
-        ("Proof", report.proof.map_or("no disks to prove", explain).to_owned()),
-    ] {
+    let snapshot = report.snapshot.as_ref().map(|snapshot| ("Snapshot", state(snapshot.consistency).to_owned()));
+    let rows = [
+        Some(("VM", escape(&report.vm_path).into_owned())),
+        snapshot,
+        Some(("Package", escape(&report.directory.join(&report.descriptor).to_string_lossy()).into_owned())),
+        Some(("Received", received)),
+        Some(("Proof", report.proof.map_or("no disks to prove", explain).to_owned())),
+    ];
+    for (label, value) in rows.into_iter().flatten() {
         text.push_str(&format!("{label:<9} {value}\n"));
     }
     let rows: Vec<_> = report.files.iter().map(row).collect();
@@ -42,6 +45,16 @@ fn row(file: &FileReport) -> Vec<String> {
         file.proof.map_or("-", word).to_owned(),
         escape(&file.sha256).into_owned(),
     ]
+}
+
+/// Says what a guest finds that starts from a snapshot.
+fn state(consistency: Consistency) -> &'static str {
+    match consistency {
+        Consistency::Crash => "crash-consistent (the guest finds its disks as after a loss of power)",
+        Consistency::Quiesced => "quiesced (the guest had brought its file systems to rest)",
+        Consistency::PoweredOff => "of a VM that was off",
+        _ => "unknown (a state of a newer daemon)",
+    }
 }
 
 fn word(proof: Proof) -> &'static str {
@@ -80,6 +93,14 @@ mod tests {
         ");
         job.report = None;
         assert_eq!(completed(&job), "");
+    }
+
+    #[test]
+    fn an_export_of_a_snapshot_says_what_its_disks_hold() {
+        let sample = include_str!("../../hyper-api/tests/samples/job-snapshot-0.1.json");
+        let job: Job = serde_json::from_str(sample).unwrap();
+        let text = completed(&job);
+        assert!(text.contains("Snapshot  crash-consistent"), "{text}");
     }
 
     #[test]

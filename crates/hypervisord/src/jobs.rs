@@ -119,16 +119,19 @@ impl Jobs {
         Ok(job)
     }
 
-    /// Runs a question to the source beside the jobs, so that [`Self::drain`] waits for its end too: a
-    /// question that is dropped midway would leave a session behind. A caller that goes away does not end it.
+    /// Runs a question to the source beside the jobs, so that [`Self::drain`] waits for its end too. The
+    /// question gets a token that says when to stop: one that was dropped midway would leave a session
+    /// behind. A caller that goes away does not end it.
     ///
     /// # Errors
     /// [`ProblemKind::Busy`] when the daemon stops before there is an answer.
-    pub async fn ask<T: Send + 'static>(
-        &self,
-        question: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Box<Problem>> {
+    pub async fn ask<T, F>(&self, question: impl FnOnce(CancellationToken) -> F) -> Result<T, Box<Problem>>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
         let stopping = self.shared.stopping.clone();
+        let question = question(stopping.child_token());
         let asked = self.shared.tasks.spawn(async move {
             let late = async {
                 stopping.cancelled().await;
@@ -225,10 +228,10 @@ mod tests {
             ("a", "x", "not absolute"),
             ("a", "/x\n", "control characters"),
         ] {
-            let refused = check(&ExportSpec { vm: vm.into(), output: output.into() }).unwrap_err();
+            let refused = check(&ExportSpec { vm: vm.into(), output: output.into(), snapshot: None }).unwrap_err();
             assert_eq!(refused.kind, ProblemKind::Usage);
             assert!(refused.error.contains(why), "{}", refused.error);
         }
-        check(&ExportSpec { vm: "/DC0/vm/a".into(), output: "/x".into() }).unwrap();
+        check(&ExportSpec { vm: "/DC0/vm/a".into(), output: "/x".into(), snapshot: None }).unwrap();
     }
 }

@@ -60,6 +60,13 @@ impl Error {
         self
     }
 
+    /// Says it is of another kind, where more is known than the server's words.
+    #[must_use]
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// Adds a next step where there is none yet.
     fn with_default_hint(mut self, hint: Option<&str>) -> Self {
         self.hint = self.hint.or_else(|| hint.map(str::to_owned));
@@ -128,6 +135,9 @@ impl From<vsphere::Error> for Error {
             From::Ambiguous => (ErrorKind::NotFound, Some("give the whole path of one of them")),
             From::State => (ErrorKind::State, None),
             From::Cancelled => (ErrorKind::Cancelled, None),
+            From::SessionLost => {
+                (ErrorKind::Server, Some("the server has ended the session; run the same command again"))
+            }
             _ => (ErrorKind::Server, None),
         };
         let context = error.to_string();

@@ -1,22 +1,26 @@
 //! Brings one VM out of its source as an OVF package.
 //!
 //! ```text
-//!  log in ─► find ─► plan ─► claim names ─► lease ready ─► streams, all files at once
-//!                                             │ renewed by a timer until the end
-//!   log out ◄─ rename ◄─ complete ◄─ descriptor ◄─ manifest equal
+//!  log in ─► find ─► plan ─► claim names ─► (snapshot) ─► lease ready ─► streams, all files at once
+//!                                                           │ renewed by a timer until the end
+//!   log out ◄─ rename ◄─ (remove it) ◄─ complete ◄─ descriptor ◄─ manifest equal
 //! ```
 //!
-//! On every other way out, an error or a stop at any point, the lease is aborted, the session ended,
-//! and what was written keeps its temporary name.
+//! On every other way out, an error or a stop at any point, the lease is aborted, the snapshot removed,
+//! the session ended, and what was written keeps its temporary name.
 
 mod claim;
 mod descriptor;
 mod fetch;
 mod file;
+mod images;
 mod lease;
 mod meter;
+mod nvram;
 mod package;
 mod plan;
+mod refusal;
+mod snapshot;
 mod verify;
 
 use std::fs;
@@ -25,7 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use vsphere::{Lease, Session, inventory};
+use vsphere::{Session, inventory};
 
 use crate::names::file_name;
 use crate::source::{Source, close};
@@ -34,6 +38,9 @@ use claim::{Claim, Identity};
 use meter::Reporter;
 use package::Package;
 use plan::Plan;
+use snapshot::{Held, Wanted};
+
+pub use snapshot::{Consistency, SnapshotPolicy, SnapshotReport};
 
 /// What to export, and where to.
 #[derive(Clone, Debug)]
@@ -42,6 +49,9 @@ pub struct Request {
     pub vm: String,
     /// Absolute target directory; made when missing.
     pub output: PathBuf,
+    /// Export a snapshot that is made for this and removed after it, so that the VM may run. `None` exports
+    /// the VM itself, which must be off.
+    pub snapshot: Option<SnapshotPolicy>,
 }
 
 /// Where an export is. The order is the order of an export.
@@ -52,13 +62,13 @@ pub enum Phase {
     Connecting,
     /// Checking what can be exported and whether the target takes it.
     Planning,
-    /// Waiting for the server to make the export lease ready.
+    /// Waiting for the server to make the snapshot, where one was asked for, and the export lease ready.
     Preparing,
     /// Bytes are moving.
     Copying,
     /// Comparing hashes with the server's manifest.
     Verifying,
-    /// Syncing and renaming.
+    /// Removing the snapshot, syncing and renaming.
     Finishing,
     /// Giving the VM back after a failure or a stop.
     Undoing,
@@ -143,6 +153,8 @@ pub struct Report {
     pub received_bytes: u64,
     /// Milliseconds from the first request for bytes to the last byte.
     pub copy_ms: u64,
+    /// The snapshot that was exported; `None` when it was the VM itself.
+    pub snapshot: Option<SnapshotReport>,
     /// The weakest grade among the files; `None` for a VM without disks and nvram.
     pub proof: Option<Proof>,
 }
@@ -161,7 +173,7 @@ pub async fn export(
     cancel: CancellationToken,
 ) -> Result<Report> {
     let reporter = Reporter::new(observer);
-    let session = unless(&cancel, source.open()).await?;
+    let session = source.open(&cancel).await?;
     let result = with_session(&session, request, &reporter, &cancel).await;
     close(session).await;
     result
@@ -177,18 +189,40 @@ async fn with_session(
     let vm = unless(cancel, find).await?;
     reporter.vm_path(&vm.path);
     reporter.phase(Phase::Planning);
-    let plan = unless(cancel, plan::plan(session, vm)).await?;
-    let package = claim_names(request.output.clone(), file_name(&plan.vm.name), plan.identity.clone()).await?;
+    let plan = unless(cancel, plan::plan(session, vm, request.snapshot)).await?;
+    plan.notes.iter().for_each(|note| reporter.warning(note));
+    let mut package = claim_names(request.output.clone(), file_name(&plan.vm.name), plan.identity.clone()).await?;
     reporter.phase(Phase::Preparing);
-    let about = |error: vsphere::Error| Error::from(error.context(format!("export {}", plan.vm.path)));
-    let lease = match Lease::export_vm(session, &plan.vm.moref, cancel).await {
-        Ok(lease) => lease,
-        Err(error) => {
-            package.give_up();
-            return Err(about(error));
+    let held = match request.snapshot {
+        None => None,
+        Some(policy) => {
+            let (wanted, same) = Wanted::note(policy, package).await?;
+            package = same;
+            match Held::make(session, &plan, wanted, reporter, cancel).await {
+                Ok(held) => Some(held),
+                Err(error) => {
+                    // Where the server was lost midway, only the next run can tell what was made.
+                    let unsure = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Login);
+                    package.end(!unsure);
+                    return Err(error);
+                }
+            }
         }
     };
-    lease::run(session, lease, plan, package, reporter, cancel).await
+    let snapshot = held.as_ref().map(Held::report);
+    let proven = lease::run(session, &plan, held.as_ref().map(Held::moref), &mut package, reporter, cancel).await;
+    reporter.phase(if proven.is_ok() { Phase::Finishing } else { Phase::Undoing });
+    let cleared = match held {
+        None => true,
+        Some(held) => held.remove(reporter, cancel).await,
+    };
+    match proven {
+        Ok(proven) => lease::finish(plan, package, proven, snapshot).await,
+        Err(error) => {
+            package.end(cleared);
+            Err(error)
+        }
+    }
 }
 
 /// Makes the directory and claims the package's name in it.

@@ -1,5 +1,7 @@
 //! Which VMs a source has.
 
+use tokio_util::sync::CancellationToken;
+
 use crate::source::{Source, close};
 use crate::{Error, Result};
 
@@ -26,17 +28,24 @@ pub struct Vm {
     pub cpus: Option<u32>,
     /// Memory in MiB.
     pub memory_mib: Option<u64>,
+    /// Sum of the capacities of the disks, in bytes; `None` where they were not asked for or are not shown.
+    pub capacity_bytes: Option<u64>,
     /// Space in use on the datastores, in bytes.
     pub committed_bytes: Option<u64>,
 }
 
-/// Lists all VMs of `source`, sorted by path.
+/// Lists all VMs of `source`, sorted by path, unless `cancel` comes first. No session is left in either
+/// case.
 ///
 /// # Errors
-/// Of the kinds login, unreachable, certificate, permission and server.
-pub async fn list(source: &Source) -> Result<Vec<Vm>> {
-    let session = source.open().await?;
-    let vms = vsphere::inventory::list(&session).await;
+/// Of the kinds login, unreachable, certificate, permission, server and cancelled.
+pub async fn list(source: &Source, cancel: &CancellationToken) -> Result<Vec<Vm>> {
+    let session = source.open(cancel).await?;
+    let stopped = || vsphere::Error::new(vsphere::ErrorKind::Cancelled, "stopped");
+    let vms = tokio::select! {
+        vms = vsphere::inventory::list(&session) => vms,
+        () = cancel.cancelled() => Err(stopped()),
+    };
     close(session).await;
     let vms = vms.map_err(|error| Error::from(error.context(format!("list the VMs of {}", source.display_name()))))?;
     Ok(vms.into_iter().map(Vm::from).collect())
@@ -56,6 +65,7 @@ impl From<vsphere::inventory::Vm> for Vm {
             guest: config.guest_full_name.filter(|guest| !guest.is_empty()),
             cpus: config.num_cpu.and_then(|cpus| u32::try_from(cpus).ok()),
             memory_mib: config.memory_size_mb.and_then(|mib| u64::try_from(mib).ok()),
+            capacity_bytes: vm.capacity_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
             committed_bytes: vm.committed_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
         }
     }

@@ -1,5 +1,6 @@
 //! The server that VMs come from.
 
+use tokio_util::sync::CancellationToken;
 use vsphere::{Config, Session};
 
 use crate::Result;
@@ -25,9 +26,10 @@ impl Source {
         self.config.url.to_string()
     }
 
-    /// Logs in. Whoever does ends the session with [`close`], whatever happens between.
-    pub(crate) async fn open(&self) -> Result<Session> {
-        Ok(Session::login(&self.config).await?)
+    /// Logs in, unless `cancel` comes first. Whoever does ends the session with [`close`], whatever happens
+    /// between.
+    pub(crate) async fn open(&self, cancel: &CancellationToken) -> Result<Session> {
+        Ok(Session::login_unless(&self.config, cancel).await?)
     }
 }
 

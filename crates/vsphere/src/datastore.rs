@@ -13,6 +13,7 @@
 
 mod host;
 mod path;
+mod search;
 mod ticket;
 mod url;
 
@@ -30,6 +31,7 @@ use crate::wire::MoRef;
 
 pub use host::{choose_host, datastore_of};
 pub use path::DatastorePath;
+pub use search::exists;
 pub(crate) use url::FolderEncoding;
 use url::{Encoding, folder};
 

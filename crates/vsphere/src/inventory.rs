@@ -30,6 +30,8 @@ pub struct Vm {
     pub connection_state: String,
     /// What the configuration says; fields are unset for a VM that is not readable.
     pub config: VirtualMachineConfigSummary,
+    /// Sum of the capacities of the disks; `None` where they were not asked for or are not shown.
+    pub capacity_bytes: Option<i64>,
     /// Bytes in use on datastores.
     pub committed_bytes: Option<i64>,
 }
@@ -178,6 +180,7 @@ fn vm(object: &Object, tree: &Tree) -> Result<Vm> {
         power_state: object.get("runtime.powerState")?.unwrap_or_default(),
         connection_state: object.get("runtime.connectionState")?.unwrap_or_default(),
         config: readable(object.get("summary.config"))?.unwrap_or_default(),
+        capacity_bytes: None,
         committed_bytes: readable(object.get("summary.storage.committed"))?,
     })
 }
@@ -284,6 +287,7 @@ mod tests {
             power_state: "poweredOff".into(),
             connection_state: "connected".into(),
             config: VirtualMachineConfigSummary::default(),
+            capacity_bytes: None,
             committed_bytes: None,
         }
     }

@@ -35,7 +35,7 @@ pub struct Descriptor {
     pub warnings: Vec<String>,
 }
 
-/// Asks for the descriptor of `vm`. It needs no lease, but while one is held a failure can still be
+/// Asks for the descriptor of `vm`, or of the VM as its `snapshot` has it. It needs no lease, but while one is held a failure can still be
 /// answered by an abort.
 ///
 /// # Errors
@@ -43,6 +43,7 @@ pub struct Descriptor {
 pub async fn create_descriptor(
     session: &Session,
     vm: &MoRef,
+    snapshot: Option<&MoRef>,
     name: &str,
     files: &[DescribedFile],
 ) -> Result<Descriptor> {
@@ -53,6 +54,7 @@ pub async fn create_descriptor(
         name: Some(name.to_owned()),
         include_image_files: Some(false),
         export_option: export_options(session, &manager).await,
+        snapshot: snapshot.cloned(),
         ..OvfCreateDescriptorParams::default()
     };
     let call = CreateDescriptor { this: manager.clone(), obj: vm.clone(), cdp };

@@ -4,7 +4,9 @@
 
 use std::fmt::Debug;
 
-use hyper_api::{ExportSpec, Info, Job, JobState, Phase, Problem, ProblemKind, Proof, VmList};
+use hyper_api::{
+    Consistency, ExportSpec, Info, Job, JobState, Phase, Problem, ProblemKind, Proof, SnapshotPolicy, VmList,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Reads a sample and checks that writing and reading it once more gives the same value.
@@ -53,6 +55,27 @@ fn a_completed_job_of_0_1_is_read() {
     let job: Job = read(sample);
     is_current(&job, sample);
     assert_eq!(job.report.unwrap().proof, Some(Proof::Manifest));
+}
+
+#[test]
+fn exports_of_snapshots_are_read() {
+    let sample = include_str!("../samples/export-snapshot-0.1.json");
+    let spec: ExportSpec = read(sample);
+    is_current(&spec, sample);
+    assert_eq!(spec.snapshot, Some(SnapshotPolicy::Quiesce));
+    assert_eq!(ExportSpec::from_request(sample.as_bytes()).unwrap(), spec);
+    let sample = include_str!("../samples/job-snapshot-0.1.json");
+    let job: Job = read(sample);
+    is_current(&job, sample);
+    assert_eq!(job.report.unwrap().snapshot.unwrap().consistency, Consistency::Crash);
+}
+
+#[test]
+fn a_list_with_capacities_is_read() {
+    let sample = include_str!("../samples/vms-capacity-0.1.json");
+    let list: VmList = read(sample);
+    is_current(&list, sample);
+    assert_eq!(list.vms[0].capacity_bytes, Some(40 << 30));
 }
 
 #[test]

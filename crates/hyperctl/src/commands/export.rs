@@ -2,7 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use hyper_api::{ExportSpec, Job, JobState};
+use clap::ValueEnum;
+use hyper_api::{ExportSpec, Job, JobState, SnapshotPolicy};
 
 use super::Session;
 use crate::cli::Json;
@@ -22,13 +23,41 @@ pub(crate) struct Args {
     /// Directory for the package, made when missing [default: ./export-NAME]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Export a snapshot made for this and removed after it, so that the VM may run: its disks as after
+    /// a loss of power (crash), or after its guest has come to rest (quiesce; needs VMware Tools)
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        value_name = "crash|quiesce",
+        default_missing_value = "crash",
+        hide_possible_values = true
+    )]
+    snapshot: Option<Policy>,
     #[command(flatten)]
     json: Json,
 }
 
+/// What is asked of the guest for a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Policy {
+    Crash,
+    Quiesce,
+}
+
+impl From<Policy> for SnapshotPolicy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Crash => Self::Crash,
+            Policy::Quiesce => Self::Quiesce,
+        }
+    }
+}
+
 /// Exports the VM.
 pub(crate) async fn run(args: Args, session: Session) -> Result<Exit, Failure> {
-    let spec = resolve(&args.vm, args.output.as_deref())?;
+    let snapshot = args.snapshot.map(SnapshotPolicy::from);
+    let spec = ExportSpec { snapshot, ..resolve(&args.vm, args.output.as_deref())? };
     let daemon = tokio::select! {
         biased;
         signal = session.interrupts.first() => return Ok(Exit::Signal(signal)),
@@ -87,7 +116,7 @@ fn resolve(vm: &str, output: Option<&Path>) -> Result<ExportSpec, Failure> {
     }
     let output = std::path::absolute(&output)
         .map_err(|reason| usage(format!("export {vm}: find the directory {}: {reason}", output.display())))?;
-    Ok(ExportSpec { vm: vm.to_owned(), output })
+    Ok(ExportSpec { vm: vm.to_owned(), output, snapshot: None })
 }
 
 /// Returns `export-` and the last element of the VM's path, if that is an ordinary file name.

@@ -117,7 +117,7 @@ struct VmInfo<'a> {
     guest_os: &'a str,
     memory_mb: Option<u64>,
     num_cpu: Option<u32>,
-    /// The sum of the disks' capacities; null until the source is asked for disks.
+    /// The sum of the disks' capacities; null for a VM whose configuration is not readable.
     storage_bytes: Option<u64>,
     committed_bytes: Option<u64>,
     connection_state: &'a str,
@@ -143,7 +143,7 @@ fn json(vms: &[Vm], timestamp: &str) -> String {
             guest_os: vm.guest.as_deref().unwrap_or(""),
             memory_mb: vm.memory_mib,
             num_cpu: vm.cpus,
-            storage_bytes: None,
+            storage_bytes: vm.capacity_bytes,
             committed_bytes: vm.committed_bytes,
             connection_state: &vm.connection_state,
             template: vm.template,
@@ -178,6 +178,7 @@ mod tests {
             guest: Some("Debian GNU/Linux 12 (64-bit)".into()),
             cpus: Some(2),
             memory_mib: Some(4096),
+            capacity_bytes: Some(40 << 30),
             committed_bytes: Some(3 << 30),
         }
     }
@@ -187,8 +188,8 @@ mod tests {
         template.template = true;
         let mut lost = vm("evil\u{1b}[2J\n\u{202e}", "/DC0/vm/evil\u{1b}[2J\n\u{202e}");
         lost.connection_state = "inaccessible".into();
-        (lost.guest, lost.cpus, lost.memory_mib, lost.committed_bytes, lost.instance_uuid) =
-            (None, None, None, None, None);
+        (lost.guest, lost.cpus, lost.memory_mib, lost.instance_uuid) = (None, None, None, None);
+        (lost.capacity_bytes, lost.committed_bytes) = (None, None);
         vec![vm("web/01", "/DC0/vm/web/web%2f01"), template, lost]
     }
 

@@ -3,6 +3,7 @@
 use hyper_api::{Amounts, Job};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::lines;
 use crate::escape::escape;
 use crate::human;
 
@@ -37,7 +38,7 @@ impl Bars {
         for (bar, file) in self.disks.iter().zip(&disks) {
             show(bar, &file.amounts, if file.complete { "done" } else { "" });
         }
-        show(&self.whole, &job.progress.amounts, job.phase.word());
+        show(&self.whole, &job.progress.amounts, &lines::words(job));
     }
 
     /// Runs `print` with the bars out of the way.

@@ -33,16 +33,27 @@ impl Lines {
         };
         is_due.then(|| {
             self.last = Some((job.phase, amounts, now));
-            line(job.phase, &amounts)
+            line(&words(job), &amounts, job.phase)
         })
     }
 }
 
-fn line(phase: Phase, amounts: &Amounts) -> String {
-    if phase != Phase::Copying {
-        return phase.word().to_owned();
+/// Returns the phase, and what it is about where the job exports a snapshot.
+pub(super) fn words(job: &Job) -> String {
+    let word = job.phase.word();
+    match (job.spec.snapshot, job.phase) {
+        (Some(policy), Phase::Preparing) => format!("{word} a snapshot ({})", policy.word()),
+        (Some(_), Phase::Copying) => format!("{word} the snapshot"),
+        (Some(_), Phase::Finishing | Phase::Undoing) => format!("{word}: removing the snapshot"),
+        _ => word.to_owned(),
     }
-    let mut line = phase.word().to_owned();
+}
+
+fn line(words: &str, amounts: &Amounts, phase: Phase) -> String {
+    let mut line = words.to_owned();
+    if phase != Phase::Copying {
+        return line;
+    }
     if let Some(percent) = human::percent(amounts.covered_bytes, amounts.total_bytes) {
         let (covered, total) = (human::bytes(amounts.covered_bytes), human::bytes(amounts.total_bytes));
         line.push_str(&format!(": {percent}% ({covered} of {total})"));
@@ -98,6 +109,19 @@ mod tests {
         6000: copying: 0% (4.0 MiB of 8.0 GiB), 4.0 MiB received, 512.0 KiB/s, ETA 12 s
         7600: finishing
         ");
+    }
+
+    #[test]
+    fn an_export_of_a_snapshot_says_so_in_its_phases() {
+        let said = |phase| {
+            let mut job = job(phase, 0);
+            job.spec.snapshot = Some(hyper_api::SnapshotPolicy::Quiesce);
+            words(&job)
+        };
+        assert_eq!(said(Phase::Planning), "planning");
+        assert_eq!(said(Phase::Preparing), "preparing a snapshot (quiesce)");
+        assert_eq!(said(Phase::Copying), "copying the snapshot");
+        assert_eq!(said(Phase::Undoing), "undoing: removing the snapshot");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) async fn info(state: extract::State<State>) -> Json<Info> {
 pub(super) async fn vms(state: extract::State<State>) -> Result<Json<VmList>, Refusal> {
     let (_, engine) = state.configured.engine.as_ref().map_err(Clone::clone)?;
     let engine = Arc::clone(engine);
-    let listed = state.jobs.ask(async move { engine.list().await }).await?;
+    let listed = state.jobs.ask(|stop| async move { engine.list(stop).await }).await?;
     let listed = listed.map_err(|error| problems::from_migrate(&error))?;
     let vms: Vec<_> = listed.into_iter().map(jobs::vm_on_wire).collect();
     Ok(Json(VmList { total: vms.len().try_into().unwrap_or(u64::MAX), vms }))

@@ -12,8 +12,9 @@ use super::{fold::Fold, wire};
 use crate::engine::Engine;
 use crate::problems;
 
-/// A question to the source that is under way when the daemon stops gets this long to log out.
-pub(super) const ANSWER_GRACE: Duration = Duration::from_secs(2);
+/// A question to the source that is under way when the daemon stops gets this long to log out: longer than
+/// the source's own patience with a login that is not answered.
+pub(super) const ANSWER_GRACE: Duration = Duration::from_secs(5);
 
 /// Without news the picture is made anew this often, so that a stall shows in rate and estimate.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -66,7 +67,9 @@ pub(super) async fn run(
     }
     owner.begin();
     let (listener, mut seen) = watch::channel(Seen::default());
-    let request = Request { vm: owner.job.spec.vm.clone(), output: owner.job.spec.output.clone() };
+    let spec = &owner.job.spec;
+    let snapshot = spec.snapshot.and_then(wire::policy);
+    let request = Request { vm: spec.vm.clone(), output: spec.output.clone(), snapshot };
     // A task of its own: a panic in there becomes a failed job, not a job that runs for ever.
     let mut work = tokio::spawn(async move { engine.export(&request, Arc::new(Listener(listener)), cancel).await });
     let mut refresh = tokio::time::interval(REFRESH);

@@ -1,7 +1,7 @@
 //! From `migrate`'s types to those of the wire. Only names change here.
 
 use hyper_api as wire;
-use migrate::export::{FileReport, Phase, Proof, Report};
+use migrate::export::{Consistency, FileReport, Phase, Proof, Report, SnapshotPolicy, SnapshotReport};
 
 /// Returns a VM as it stands on the wire.
 pub fn vm(vm: migrate::inventory::Vm) -> wire::Vm {
@@ -16,6 +16,7 @@ pub fn vm(vm: migrate::inventory::Vm) -> wire::Vm {
         guest: vm.guest,
         cpus: vm.cpus,
         memory_mib: vm.memory_mib,
+        capacity_bytes: vm.capacity_bytes,
         committed_bytes: vm.committed_bytes,
     }
 }
@@ -43,8 +44,27 @@ pub(super) fn report(report: Report) -> wire::Report {
         files: report.files.into_iter().map(file).collect(),
         received_bytes: report.received_bytes,
         copy_ms: report.copy_ms,
+        snapshot: report.snapshot.map(snapshot),
         proof: report.proof.map(proof),
     }
+}
+
+/// Returns what a request asks of a snapshot. Words that this version does not know were refused before.
+pub(super) fn policy(policy: wire::SnapshotPolicy) -> Option<SnapshotPolicy> {
+    match policy {
+        wire::SnapshotPolicy::Crash => Some(SnapshotPolicy::Crash),
+        wire::SnapshotPolicy::Quiesce => Some(SnapshotPolicy::Quiesce),
+        _ => None,
+    }
+}
+
+fn snapshot(snapshot: SnapshotReport) -> wire::SnapshotReport {
+    let consistency = match snapshot.consistency {
+        Consistency::Crash => wire::Consistency::Crash,
+        Consistency::Quiesced => wire::Consistency::Quiesced,
+        Consistency::PoweredOff => wire::Consistency::PoweredOff,
+    };
+    wire::SnapshotReport { name: snapshot.name, consistency }
 }
 
 fn file(file: FileReport) -> wire::FileReport {

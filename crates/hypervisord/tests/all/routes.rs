@@ -42,7 +42,7 @@ async fn without_a_source_every_question_is_answered_with_the_reason() {
     let info = daemon.client.info().await.unwrap();
     assert_eq!((info.source, info.source_problem), (None, Some(reason.clone())));
     assert_eq!(daemon.client.vms().await.unwrap_err().problem(), Some(&reason));
-    let spec = ExportSpec { vm: "ok".into(), output: "/out".into() };
+    let spec = ExportSpec { vm: "ok".into(), output: "/out".into(), snapshot: None };
     assert_eq!(daemon.client.submit(&spec).await.unwrap_err().problem(), Some(&reason));
 }
 

@@ -12,7 +12,9 @@ use hyper_api::client::{Client, Endpoint, ErrorKind};
 use hyper_api::{ExportSpec, Job};
 use hypervisord::engine::{Configured, Engine};
 use hypervisord::private;
-use migrate::export::{FileProgress, Observer, Phase, Progress, Proof, Report, Request};
+use migrate::export::{
+    Consistency, FileProgress, Observer, Phase, Progress, Proof, Report, Request, SnapshotPolicy, SnapshotReport,
+};
 use migrate::inventory::Vm;
 
 use tempfile::TempDir;
@@ -45,7 +47,7 @@ impl Twin {
 }
 
 impl Engine for Twin {
-    fn list(&self) -> BoxFuture<'_, migrate::Result<Vec<Vm>>> {
+    fn list(&self, _cancel: CancellationToken) -> BoxFuture<'_, migrate::Result<Vec<Vm>>> {
         let vm = Vm {
             path: "/DC0/vm/ok".into(),
             name: "ok".into(),
@@ -57,6 +59,7 @@ impl Engine for Twin {
             guest: None,
             cpus: Some(1),
             memory_mib: None,
+            capacity_bytes: None,
             committed_bytes: None,
         };
         async move { Ok(vec![vm]) }.boxed()
@@ -110,6 +113,13 @@ fn report(request: &Request) -> Report {
         files: Vec::new(),
         received_bytes: 100,
         copy_ms: 5,
+        snapshot: request.snapshot.map(|policy| SnapshotReport {
+            name: "hyper2kvm-export-twin".into(),
+            consistency: match policy {
+                SnapshotPolicy::Crash => Consistency::Crash,
+                SnapshotPolicy::Quiesce => Consistency::Quiesced,
+            },
+        }),
         proof: Some(Proof::Manifest),
     }
 }
@@ -142,7 +152,7 @@ impl Daemon {
     }
 
     pub(crate) async fn submit(&self, vm: &str) -> Job {
-        self.client.submit(&ExportSpec { vm: vm.into(), output: "/out".into() }).await.unwrap()
+        self.client.submit(&ExportSpec { vm: vm.into(), output: "/out".into(), snapshot: None }).await.unwrap()
     }
 
     /// Follows a job until `wanted` is true of a picture, and returns that.

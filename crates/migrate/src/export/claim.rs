@@ -48,6 +48,9 @@ struct Record {
     /// True once files were about to get their final names.
     #[serde(default)]
     publishing: bool,
+    /// Names of snapshots that exports under this claim were about to make; only ever added.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    snapshots: BTreeSet<String>,
 }
 
 /// A held claim on the names that start with a base name.
@@ -116,7 +119,13 @@ impl Claim {
         let mut text = String::new();
         (&mut file).take(CLAIM_BYTES_MAX).read_to_string(&mut text).map_err(|error| target_error(&doing, error))?;
         let record = if text.trim().is_empty() {
-            Record { version: VERSION, identity: identity.clone(), files: BTreeSet::new(), publishing: false }
+            Record {
+                version: VERSION,
+                identity: identity.clone(),
+                files: BTreeSet::new(),
+                publishing: false,
+                snapshots: BTreeSet::new(),
+            }
         } else {
             match serde_json::from_str::<Record>(&text) {
                 Ok(record) if record.version == VERSION && record.identity == *identity => record,
@@ -155,6 +164,17 @@ impl Claim {
     /// Notes, durably, that files are about to get their final names.
     pub(super) fn begin_publishing(&mut self) -> Result<()> {
         self.record.publishing = true;
+        self.save()
+    }
+
+    /// Returns the names of snapshots that this claim has noted.
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = &String> {
+        self.record.snapshots.iter()
+    }
+
+    /// Notes, durably, that a snapshot of this name is about to be made.
+    pub(super) fn note_snapshot(&mut self, name: &str) -> Result<()> {
+        self.record.snapshots.insert(name.to_owned());
         self.save()
     }
 

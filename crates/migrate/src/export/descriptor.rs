@@ -5,9 +5,10 @@
 //! misunderstood the other.
 
 use diskimage::package::href::safe_href;
-use diskimage::package::ovf::{Descriptor, Disk};
+use diskimage::package::ovf::{Descriptor, Disk, add_nvram};
 use vsphere::ovf::DescribedFile;
 
+use super::FileReport;
 use crate::{Error, ErrorKind, Result};
 
 /// Returns the descriptor's text with the signature behind it, and what is odd about it.
@@ -28,6 +29,15 @@ pub(super) fn check(xml: &str, files: &[DescribedFile], signature: &str) -> Resu
         }
     }
     Ok((format!("{}\n{signature}\n", xml.trim_end()), warnings))
+}
+
+/// Returns the descriptor with an nvram file that the server does not know of.
+///
+/// # Errors
+/// [`ErrorKind::Server`] when it has no place for one.
+pub(super) fn with_nvram(xml: &str, nvram: &FileReport) -> Result<String> {
+    add_nvram(xml, &nvram.name, nvram.size_bytes)
+        .map_err(|error| wrong(format!("it has no place for {}", nvram.name)).with_source(error))
 }
 
 fn check_file(descriptor: &Descriptor, file: &DescribedFile, warnings: &mut Vec<String>) -> Result<()> {

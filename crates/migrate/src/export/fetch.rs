@@ -1,4 +1,4 @@
-//! Fetches one file of a lease: stream → checks → file, on one thread.
+//! Fetches one file of a lease or a datastore: stream → checks → file, on one thread.
 //!
 //! A stream cannot be resumed, only begun again; that is worth it where the connection broke. A stream
 //! that ended cleanly but is no whole disk, or that breaks the format, is an error of its own: the
@@ -16,6 +16,7 @@ use diskimage::vmdk::stream_walk::{StreamSummary, StreamWalker, WalkOptions};
 use sha1::{Digest as _, Sha1};
 use transfer::source::NEXT_BYTES_MAX;
 use transfer::{Cancel, CopyOptions, StreamObserver, StreamSource, Target as _, copy_stream};
+use vsphere::datastore::FileSource;
 use vsphere::{HostStream, StreamRequest};
 
 use super::file::StreamFile;
@@ -26,12 +27,30 @@ use crate::{Error, ErrorKind, Result};
 const TRIES: u32 = 3;
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
+/// Where a file comes from. Each can be opened again.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    /// A URL of the lease.
+    Lease(StreamRequest),
+    /// A file of a datastore.
+    Datastore(FileSource),
+}
+
+impl Origin {
+    fn open(&self) -> vsphere::Result<HostStream> {
+        match self {
+            Self::Lease(request) => HostStream::open(request),
+            Self::Datastore(file) => file.open(None),
+        }
+    }
+}
+
 /// What to fetch and where to.
 pub(super) struct Fetch {
-    pub(super) request: StreamRequest,
+    pub(super) origin: Origin,
     /// Temporary path.
     pub(super) part: PathBuf,
-    /// Size that the lease announced.
+    /// Size that the server announced.
     pub(super) size_bytes: Option<u64>,
     /// Also hash with SHA-1, because the host's manifest will have no better.
     pub(super) with_sha1: bool,
@@ -83,7 +102,7 @@ impl Fetch {
 
     fn once(&self) -> Result<Fetched> {
         self.meter.set(0, 0);
-        let mut source = LeaseStream { request: self.request.clone(), stream: None, rest: Bytes::new() };
+        let mut source = OriginStream { origin: self.origin.clone(), stream: None, rest: Bytes::new() };
         let sink = StreamFile::new(&self.part).create()?;
         let mut watch = Watch {
             walker: self.meter.disk.then(|| StreamWalker::new(WalkOptions::default())),
@@ -104,7 +123,7 @@ impl Fetch {
 
     fn check_size(&self, length: u64, disk: Option<&StreamSummary>) -> Result<()> {
         if let Some(expected) = self.size_bytes.filter(|expected| *expected != length) {
-            let context = format!("{length} bytes came, the lease announced {expected}");
+            let context = format!("{length} bytes came, the server announced {expected}");
             return Err(Error::new(ErrorKind::Verification, context));
         }
         let expected = self.meter.total_bytes;
@@ -145,15 +164,15 @@ impl StreamObserver for Watch<'_> {
     }
 }
 
-/// A lease URL as a stream source.
-struct LeaseStream {
-    request: StreamRequest,
+/// An origin as a stream source.
+struct OriginStream {
+    origin: Origin,
     stream: Option<HostStream>,
     /// What is left of a chunk that was longer than a call may return.
     rest: Bytes,
 }
 
-impl StreamSource for LeaseStream {
+impl StreamSource for OriginStream {
     fn restart(&mut self) -> transfer::Result<()> {
         self.stream = None;
         self.rest.clear();
@@ -164,7 +183,7 @@ impl StreamSource for LeaseStream {
         if self.rest.is_empty() {
             let stream = match &mut self.stream {
                 Some(stream) => stream,
-                none => none.insert(HostStream::open(&self.request).map_err(from_host)?),
+                none => none.insert(self.origin.open().map_err(from_host)?),
             };
             match stream.next_chunk().map_err(from_host)? {
                 Some(bytes) => self.rest = bytes,

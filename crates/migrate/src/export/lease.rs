@@ -12,12 +12,16 @@ use tokio_util::sync::CancellationToken;
 use transfer::Cancel;
 use vsphere::lease::LeaseFile;
 use vsphere::ovf::{DescribedFile, create_descriptor};
+use vsphere::wire::MoRef;
 use vsphere::{Lease, Session, StreamRequest};
 
 use super::claim::signature;
-use super::fetch::{self, Fetch, Fetched};
+use super::fetch::{self, Fetch, Fetched, Origin};
 use super::meter::{FileMeter, Reporter};
-use super::{FileReport, Package, Phase, Plan, Proof, Report, blocking, descriptor, stopped, verify};
+use super::{
+    FileReport, Package, Phase, Plan, Proof, Report, SnapshotReport, blocking, descriptor, nvram, refusal, stopped,
+    verify,
+};
 use crate::names::file_name;
 use crate::{Error, ErrorKind, Result};
 
@@ -32,43 +36,49 @@ struct Item {
 }
 
 /// Everything that was checked before the lease may be completed.
-struct Proven {
+pub(super) struct Proven {
     files: Vec<FileReport>,
     descriptor: String,
     received_bytes: u64,
     copy_ms: u64,
 }
 
-/// Exports over `lease`, which is completed or aborted when this returns.
+/// Fetches and proves everything of the VM, or of its `snapshot`, over a lease that has ended when this
+/// returns.
 pub(super) async fn run(
     session: &Session,
-    lease: Lease,
-    plan: Plan,
-    mut package: Package,
+    plan: &Plan,
+    snapshot: Option<&MoRef>,
+    package: &mut Package,
     reporter: &Reporter,
     cancel: &CancellationToken,
-) -> Result<Report> {
-    let work = prove(session, &lease, &plan, &mut package, reporter, cancel);
+) -> Result<Proven> {
+    let lease = match snapshot {
+        None => Lease::export_vm(session, &plan.vm.moref, cancel).await,
+        Some(snapshot) => Lease::export_snapshot(session, snapshot, cancel).await,
+    };
+    let lease = lease.map_err(|error| refusal::explain(&plan.vm.path, error))?;
+    let way = Way { session, lease: &lease, plan, snapshot, reporter, cancel };
     let proven = tokio::select! {
-        proven = work => proven,
-        reason = lease.lost() => Err(lost(&plan, &reason)),
+        proven = way.prove(package) => proven,
+        reason = lease.lost() => Err(lost(plan, &reason)),
         () = overdue(cancel) => Err(stopped()),
     };
-    let proven = match proven {
-        Ok(proven) => proven,
+    match proven {
+        Ok(proven) => {
+            reporter.phase(Phase::Finishing);
+            if let Err(error) = lease.complete().await {
+                // The bytes are proven and the lease is gone either way; the export is not wrong for it.
+                reporter.warning(&format!("the server did not take the end of the lease: {error}"));
+            }
+            Ok(proven)
+        }
         Err(error) => {
             reporter.phase(Phase::Undoing);
             lease.abort(&error.to_string()).await;
-            package.give_up();
-            return Err(error);
+            Err(error)
         }
-    };
-    reporter.phase(Phase::Finishing);
-    if let Err(error) = lease.complete().await {
-        // The bytes are proven and the lease is gone either way; the export is not wrong for it.
-        reporter.warning(&format!("the server did not take the end of the lease: {error}"));
     }
-    finish(plan, package, proven).await
 }
 
 /// Resolves when a stop was asked for and the work has not ended by itself since: it hangs in a call to
@@ -83,44 +93,136 @@ fn lost(plan: &Plan, reason: &str) -> Error {
     Error::new(ErrorKind::Server, context).with_hint("run the same command again")
 }
 
-async fn prove(
-    session: &Session,
-    lease: &Lease,
-    plan: &Plan,
-    package: &mut Package,
-    reporter: &Reporter,
-    cancel: &CancellationToken,
-) -> Result<Proven> {
-    let items = items(lease.files(), plan, package.base(), reporter);
-    check_disks(&items, plan)?;
-    package.list(&items.iter().map(|item| item.name.clone()).collect::<Vec<_>>())?;
-    reporter.files(items.iter().map(|item| Arc::clone(&item.meter)).collect());
-    let with_sha1 = !lease.want_sha256().await?;
-    reporter.phase(Phase::Copying);
-    let begun = Instant::now();
-    let fetched = copy(session, lease, &items, package, with_sha1, reporter, cancel).await?;
-    let copy_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    reporter.phase(Phase::Verifying);
-    let manifest = lease.manifest().await?;
-    if manifest.is_none() {
-        reporter.warning("the server makes no manifest: the disks are proven by their own checksums only");
-        expand(&items, package).await?;
+/// What every step on the way from a lease to a proven package needs.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    session: &'a Session,
+    lease: &'a Lease,
+    plan: &'a Plan,
+    snapshot: Option<&'a MoRef>,
+    reporter: &'a Reporter,
+    cancel: &'a CancellationToken,
+}
+
+impl Way<'_> {
+    async fn prove(self, package: &mut Package) -> Result<Proven> {
+        let Self { lease, plan, reporter, .. } = self;
+        let items = items(lease.files(), plan, package.base(), reporter);
+        check_disks(&items, plan)?;
+        package.list(&items.iter().map(|item| item.name.clone()).collect::<Vec<_>>())?;
+        reporter.files(items.iter().map(|item| Arc::clone(&item.meter)).collect());
+        let with_sha1 = !lease.want_sha256().await?;
+        reporter.phase(Phase::Copying);
+        let begun = Instant::now();
+        let fetched = self.copy(&items, package, with_sha1).await?;
+        let copy_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        reporter.phase(Phase::Verifying);
+        let mut files = self.verify(&items, &fetched, package).await?;
+        let described: Vec<_> = items.iter().zip(&files).map(|(item, file)| described(item, file)).collect();
+        let nvram = match items.iter().all(|item| item.source.disk) {
+            true => nvram::fetch(self.session, plan, package, reporter, self.cancel).await?,
+            false => None,
+        };
+        let descriptor = self.describe(package.base(), described, nvram.as_ref()).await?;
+        files.extend(nvram);
+        if self.cancel.is_cancelled() {
+            return Err(stopped());
+        }
+        let received_bytes = files.iter().map(|file| file.size_bytes).sum();
+        Ok(Proven { files, descriptor, received_bytes, copy_ms })
     }
-    let manifest = verify::by_key(manifest.as_deref())?;
-    let mut files = Vec::new();
-    for (item, file) in items.iter().zip(&fetched) {
-        let proof = verify::check(&item.name, &item.source.key, file, &manifest)?;
-        files.push(report(item, file, proof));
+
+    /// Compares what came with what the host says it sent.
+    async fn verify(self, items: &[Item], fetched: &[Fetched], package: &Package) -> Result<Vec<FileReport>> {
+        let manifest = self.lease.manifest().await?;
+        if manifest.is_none() {
+            let text = "the server makes no manifest: the disks are proven by their own checksums only";
+            self.reporter.warning(text);
+            expand(items, package).await?;
+        }
+        let manifest = verify::by_key(manifest.as_deref())?;
+        let check = |(item, file): (&Item, &Fetched)| {
+            let proof = verify::check(&item.name, &item.source.key, file, &manifest)?;
+            Ok(report(item, file, proof))
+        };
+        items.iter().zip(fetched).map(check).collect()
     }
-    let described: Vec<_> = items.iter().zip(&files).map(|(item, file)| described(item, file)).collect();
-    let made = create_descriptor(session, &plan.vm.moref, package.base(), &described).await?;
-    let (descriptor, odd) = descriptor::check(&made.xml, &described, &signature(&plan.identity))?;
-    made.warnings.iter().chain(&odd).for_each(|warning| reporter.warning(warning));
-    if cancel.is_cancelled() {
-        return Err(stopped());
+
+    /// Lets the server describe the VM and checks that against the files.
+    async fn describe(self, name: &str, mut files: Vec<DescribedFile>, nvram: Option<&FileReport>) -> Result<String> {
+        let Self { session, plan, reporter, .. } = self;
+        let made = create_descriptor(session, &plan.vm.moref, self.snapshot, name, &files).await?;
+        made.warnings.iter().for_each(|warning| reporter.warning(warning));
+        let xml = match nvram {
+            None => made.xml,
+            Some(nvram) => {
+                files.push(nvram::described(plan, nvram));
+                descriptor::with_nvram(&made.xml, nvram)?
+            }
+        };
+        let (descriptor, odd) = descriptor::check(&xml, &files, &signature(&plan.identity))?;
+        odd.iter().for_each(|warning| reporter.warning(warning));
+        Ok(descriptor)
     }
-    let received_bytes = fetched.iter().map(|file| file.size_bytes).sum();
-    Ok(Proven { files, descriptor, received_bytes, copy_ms })
+
+    /// Fetches all files at once and returns them in their order, or the first error.
+    async fn copy(self, items: &[Item], package: &Package, with_sha1: bool) -> Result<Vec<Fetched>> {
+        let Self { session, lease, reporter, cancel, .. } = self;
+        // A child token: the failure of one file ends the others without ending the job's token.
+        let streams = cancel.child_token();
+        let stop = Cancel::new();
+        let mut tasks = JoinSet::new();
+        for (index, item) in items.iter().enumerate() {
+            let fetch = Fetch {
+                origin: Origin::Lease(StreamRequest::new(
+                    item.source.url.clone(),
+                    item.source.thumbprint.clone(),
+                    session.tls().clone(),
+                    streams.clone(),
+                )),
+                part: package.part(&item.name),
+                size_bytes: item.source.size_bytes,
+                with_sha1,
+                meter: Arc::clone(&item.meter),
+                cancel: stop.clone(),
+            };
+            tasks.spawn(async move { (index, blocking(move || fetch.run()).await) });
+        }
+        let percent = lease.percent();
+        let ticking = Ticking(reporter.start_ticking(move |value| percent.set(value)));
+        let guard = StopOnDrop { streams: streams.clone(), stop: stop.clone() };
+        let mut fetched: Vec<Option<Fetched>> = items.iter().map(|_| None).collect();
+        let mut failed = None;
+        loop {
+            let ended = tokio::select! {
+                ended = tasks.join_next() => ended,
+                () = cancel.cancelled(), if !stop.is_cancelled() => {
+                    stop.cancel();
+                    continue;
+                }
+            };
+            match ended {
+                None => break,
+                Some(Ok((index, Ok(file)))) => fetched[index] = Some(file),
+                Some(Ok((_, Err(error)))) => {
+                    guard.stop();
+                    // The first error is the reason; the others are its consequence.
+                    failed.get_or_insert(error);
+                }
+                Some(Err(error)) => {
+                    guard.stop();
+                    let panicked = || Error::new(ErrorKind::Internal, "a copy ended unexpectedly").with_source(error);
+                    failed.get_or_insert_with(panicked);
+                }
+            }
+        }
+        drop(ticking);
+        match failed {
+            _ if cancel.is_cancelled() => Err(stopped()),
+            Some(error) => Err(error),
+            None => Ok(fetched.into_iter().flatten().collect()),
+        }
+    }
 }
 
 /// Refuses a lease that does not offer every disk of the VM: what it leaves out would be an empty disk
@@ -164,72 +266,6 @@ fn items(files: &[LeaseFile], plan: &Plan, base: &str, reporter: &Reporter) -> V
 
 fn is_nvram(file: &LeaseFile) -> bool {
     file.target_id.ends_with(".nvram") || file.key.ends_with("nvram")
-}
-
-/// Fetches all files at once and returns them in their order, or the first error.
-async fn copy(
-    session: &Session,
-    lease: &Lease,
-    items: &[Item],
-    package: &Package,
-    with_sha1: bool,
-    reporter: &Reporter,
-    cancel: &CancellationToken,
-) -> Result<Vec<Fetched>> {
-    // A child token: the failure of one file ends the others without ending the job's token.
-    let streams = cancel.child_token();
-    let stop = Cancel::new();
-    let mut tasks = JoinSet::new();
-    for (index, item) in items.iter().enumerate() {
-        let fetch = Fetch {
-            request: StreamRequest {
-                url: item.source.url.clone(),
-                thumbprint: item.source.thumbprint.clone(),
-                tls: session.tls().clone(),
-                cancel: streams.clone(),
-            },
-            part: package.part(&item.name),
-            size_bytes: item.source.size_bytes,
-            with_sha1,
-            meter: Arc::clone(&item.meter),
-            cancel: stop.clone(),
-        };
-        tasks.spawn(async move { (index, blocking(move || fetch.run()).await) });
-    }
-    let percent = lease.percent();
-    let ticking = Ticking(reporter.start_ticking(move |value| percent.set(value)));
-    let guard = StopOnDrop { streams: streams.clone(), stop: stop.clone() };
-    let mut fetched: Vec<Option<Fetched>> = items.iter().map(|_| None).collect();
-    let mut failed = None;
-    loop {
-        let ended = tokio::select! {
-            ended = tasks.join_next() => ended,
-            () = cancel.cancelled(), if !stop.is_cancelled() => {
-                stop.cancel();
-                continue;
-            }
-        };
-        match ended {
-            None => break,
-            Some(Ok((index, Ok(file)))) => fetched[index] = Some(file),
-            Some(Ok((_, Err(error)))) => {
-                guard.stop();
-                // The first error is the reason; the others are its consequence.
-                failed.get_or_insert(error);
-            }
-            Some(Err(error)) => {
-                guard.stop();
-                let panicked = || Error::new(ErrorKind::Internal, "a copy ended unexpectedly").with_source(error);
-                failed.get_or_insert_with(panicked);
-            }
-        }
-    }
-    drop(ticking);
-    match failed {
-        _ if cancel.is_cancelled() => Err(stopped()),
-        Some(error) => Err(error),
-        None => Ok(fetched.into_iter().flatten().collect()),
-    }
 }
 
 /// Checks the disks by what they say about themselves.
@@ -289,7 +325,13 @@ fn described(item: &Item, file: &FileReport) -> DescribedFile {
     }
 }
 
-async fn finish(plan: Plan, package: Package, proven: Proven) -> Result<Report> {
+/// Gives the files their final names.
+pub(super) async fn finish(
+    plan: Plan,
+    package: Package,
+    proven: Proven,
+    snapshot: Option<SnapshotReport>,
+) -> Result<Report> {
     blocking(move || {
         let descriptor = package.descriptor_name();
         let directory = package.directory().to_owned();
@@ -303,6 +345,7 @@ async fn finish(plan: Plan, package: Package, proven: Proven) -> Result<Report> 
             files,
             received_bytes: proven.received_bytes,
             copy_ms: proven.copy_ms,
+            snapshot,
             proof,
         })
     })
@@ -313,7 +356,6 @@ async fn finish(plan: Plan, package: Package, proven: Proven) -> Result<Report> 
 mod tests {
     use std::collections::BTreeMap;
 
-    use vsphere::wire::MoRef;
     use vsphere::wire::generated::VirtualMachineConfigSummary;
 
     use super::*;
@@ -335,6 +377,7 @@ mod tests {
             power_state: "poweredOff".into(),
             connection_state: "connected".into(),
             config: VirtualMachineConfigSummary::default(),
+            capacity_bytes: None,
             committed_bytes: None,
         };
         Plan {
@@ -342,6 +385,7 @@ mod tests {
             identity: Identity { vm: "a".into(), server: "s".into() },
             disks: disks.iter().map(|place| ((*place).to_owned(), 512)).collect::<BTreeMap<_, _>>(),
             disks_in_order: vec![512; disks.len()],
+            notes: Vec::new(),
         }
     }
 

@@ -69,6 +69,24 @@ impl Package {
         self.claim.list(&self.directory, &names)
     }
 
+    /// Returns the names of snapshots that runs of this export have noted.
+    pub(super) fn snapshots(&self) -> Vec<String> {
+        self.claim.snapshots().cloned().collect()
+    }
+
+    /// Notes, durably, that a snapshot of this name is about to be made.
+    pub(super) fn note_snapshot(&mut self, name: &str) -> Result<()> {
+        self.claim.note_snapshot(name)
+    }
+
+    /// Ends a package that failed, as [`Package::give_up`]; unless everything is `cleared` away on the server,
+    /// the claim stays, so that the next run of this export knows what to look for.
+    pub(super) fn end(self, cleared: bool) {
+        if cleared {
+            self.give_up();
+        }
+    }
+
     /// Returns the temporary path of a file.
     pub(super) fn part(&self, name: &str) -> PathBuf {
         claim::part(&self.directory, name)

@@ -115,10 +115,19 @@ impl Lab {
         self.export_until(vm, heard, CancellationToken::new()).await
     }
 
+    /// Returns the request for a VM that is off, into the lab's target.
+    pub(crate) fn request(&self, vm: &str) -> Request {
+        Request { vm: vm.to_owned(), output: self.target(), snapshot: None }
+    }
+
     pub(crate) async fn export_until(&self, vm: &str, heard: &Arc<Heard>, cancel: CancellationToken) -> Result<Report> {
-        let request = Request { vm: vm.to_owned(), output: self.target() };
+        self.run(&self.request(vm), heard, cancel).await
+    }
+
+    /// Exports and checks that the server holds nothing for us afterwards.
+    pub(crate) async fn run(&self, request: &Request, heard: &Arc<Heard>, cancel: CancellationToken) -> Result<Report> {
         let heard: Arc<dyn Observer> = Arc::clone(heard) as Arc<dyn Observer>;
-        let result = export(&self.source(), &request, heard, cancel).await;
+        let result = export(&self.source(), request, heard, cancel).await;
         self.assert_nothing_left();
         result
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use migrate::export::Proof;
 use migrate::{ErrorKind, inventory};
+use tokio_util::sync::CancellationToken;
 use vcenter_sim::Options;
 use vcenter_sim::faults::{HashName, Settings, ThumbprintKind};
 
@@ -69,7 +70,7 @@ async fn a_server_that_pages_as_it_likes_is_listed_whole() {
         inventory += &format!("[[vm]]\npath = \"Lab/DC0/vm/f{}/vm{number}\"\n", number % 3);
     }
     let lab = Lab::with(&inventory, Settings { max_page_size: Some(7), ..Settings::default() }).await;
-    let vms = inventory::list(&lab.source()).await.unwrap();
+    let vms = inventory::list(&lab.source(), &CancellationToken::new()).await.unwrap();
     let mut expected: Vec<_> = (0..40).map(|number| format!("/Lab/DC0/vm/f{}/vm{number}", number % 3)).collect();
     expected.sort();
     assert_eq!(vms.iter().map(|vm| vm.path.clone()).collect::<Vec<_>>(), expected);

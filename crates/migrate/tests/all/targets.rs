@@ -73,7 +73,7 @@ async fn two_exports_of_one_vm_into_one_directory_do_not_meet() {
         tokio::spawn(async move { lab.export_until("web01", &heard, cancel).await })
     };
     until("bytes", || heard.received_bytes() > 100_000).await;
-    let request = migrate::export::Request { vm: "web01".into(), output: lab.target() };
+    let request = lab.request("web01");
     let second =
         migrate::export::export(&lab.source(), &request, Arc::new(Heard::default()), CancellationToken::new()).await;
     let error = second.unwrap_err();

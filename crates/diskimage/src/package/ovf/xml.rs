@@ -15,7 +15,7 @@ use super::{ATTRIBUTES_MAX, DEPTH_MAX, ELEMENTS_MAX, OVF_BYTES_MAX};
 use crate::{Error, Result};
 
 /// Namespaces of OVF 1.x, 2.0 and 0.9, without the slash at the end that oVirt adds.
-const OVF_NAMESPACES: [&str; 3] = [
+pub(super) const OVF_NAMESPACES: [&str; 3] = [
     "http://schemas.dmtf.org/ovf/envelope/1",
     "http://schemas.dmtf.org/ovf/envelope/2",
     "http://www.vmware.com/schema/ovf/1/envelope",
