@@ -70,6 +70,10 @@ impl Error {
         Self::new(ErrorKind::Misuse, rule)
     }
 
+    pub(crate) fn outside(rule: &'static str) -> Self {
+        Self::new(ErrorKind::Outside, rule)
+    }
+
     pub(crate) fn io(rule: &'static str, source: std::io::Error) -> Self {
         use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         let full = matches!(source.kind(), FileTooLarge | QuotaExceeded | StorageFull);

@@ -1,8 +1,10 @@
 //! VMware's virtual disk format.
 //!
-//! So far this covers the *stream-optimized* kind: compressed grains, each behind a marker, with
-//! the tables that locate them at the end, so that it can be written and read in one pass. It is
-//! what an export lease sends and what an OVF package holds.
+//! Everything that goes by the name of VMDK is read ([`read`]): flat and sparse files, disks of
+//! several files, streams, the snapshot deltas of ESX and ESXi, and chains of these. What is
+//! written is the *stream-optimized* kind: compressed grains, each behind a marker, with the tables
+//! that locate them at the end, so that it can be written and read in one pass. It is what an
+//! export lease sends and what an OVF package holds.
 //!
 //! ```text
 //!  sector 0   1            128                                              end
@@ -17,11 +19,13 @@
 //! * [`descriptor`]: the text that describes a disk.
 //! * [`stream_write`] writes a stream, [`stream_walk`] checks one while it passes.
 //!
-//! Deliberately absent for now: random access to a finished file, flat and multi-extent disks, and
-//! the snapshot formats of ESXi.
+//! * [`read`] reads a finished disk at any place.
+//!
+//! Deliberately absent: raw devices, encrypted disks, and writing any other kind.
 
 pub mod descriptor;
 pub mod grain;
 pub mod layout;
+pub mod read;
 pub mod stream_walk;
 pub mod stream_write;

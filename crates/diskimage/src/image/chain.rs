@@ -60,6 +60,12 @@ impl Image {
         &self.links
     }
 
+    /// Returns the links, the newest first, to lay others over them.
+    #[must_use]
+    pub fn into_links(self) -> Vec<Link> {
+        self.links
+    }
+
     /// Returns what is known about the disk. Walks the maps of all links, reads no data.
     ///
     /// # Errors
@@ -68,8 +74,10 @@ impl Image {
     pub fn describe(&self) -> Result<Description> {
         let mut links = Vec::with_capacity(self.links.len());
         for link in &self.links {
-            let allocated_bytes = allocated(&link.disk)?;
-            links.push(LinkDescription { allocated_bytes, ..link.description.clone() });
+            let mut description = link.description.clone();
+            description.allocated_bytes = allocated(&link.disk)?;
+            description.warnings.extend(link.disk.warnings());
+            links.push(description);
         }
         let capacity_bytes = self.capacity_bytes();
         let mut warnings: Vec<String> = links

@@ -33,6 +33,10 @@ pub struct LinkDescription {
     pub parts: Vec<PartDescription>,
     /// What the link says its parent is, as written.
     pub parent: Option<String>,
+    /// What the link says identifies its content, as written; it identifies nothing.
+    pub content_id: Option<String>,
+    /// The content id that the parent had when this link was made, as written.
+    pub parent_content_id: Option<String>,
     /// What is odd in this link.
     pub warnings: Vec<String>,
 }
@@ -42,7 +46,8 @@ pub struct LinkDescription {
 pub struct PartDescription {
     /// The file; empty for a part without one.
     pub name: String,
-    /// How its bytes are stored, as a word: `flat`, `sparse`, `stream`, `cowd`, `sesparse`, `zero`.
+    /// How its bytes are stored, as a word: `flat`, `sparse`, `stream`, `cowd`,
+    /// `sesparse`, `zero`, `none` (must not be read).
     pub kind: &'static str,
     /// Where it lies on the guest's disk, in bytes, half-open.
     pub guest: Range<u64>,

@@ -38,6 +38,12 @@ pub trait Disk: Send + Sync {
     ///
     /// As [`Disk::read_at`].
     fn extents(&self, range: Range<u64>) -> Result<Vec<Extent>>;
+
+    /// Returns what was noticed so far that does not harm the data, such as a second copy of a
+    /// table that stood in for the first.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A run of bytes of one kind.
@@ -161,6 +167,10 @@ macro_rules! disk_behind {
 
             fn extents(&self, range: Range<u64>) -> Result<Vec<Extent>> {
                 (**self).extents(range)
+            }
+
+            fn warnings(&self) -> Vec<String> {
+                (**self).warnings()
             }
         }
     };

@@ -135,26 +135,44 @@ impl GrainInflater {
     ///
     /// `Corrupt` when the bytes are not a zlib stream, its checksum fails, or its length is wrong.
     pub fn inflate(&mut self, zlib: &[u8], needed: usize) -> Result<&[u8]> {
-        let len = match self.decompressor.zlib_decompress(zlib, &mut self.buffer) {
-            Ok(len) => len,
-            Err(DecompressionError::InsufficientSpace) => {
-                return Err(Error::corrupt("a grain expands to no more than the grain size"));
-            }
-            Err(DecompressionError::BadData) => {
-                return Err(Error::corrupt("a grain is a zlib stream whose checksum is right"));
-            }
-        };
-        if len < needed {
-            return Err(Error::corrupt("a grain expands to no less than the grain size")
-                .found(format!("{len} bytes of {needed}")));
-        }
+        let len = self.decompressor.zlib_decompress(zlib, &mut self.buffer);
+        check_expanded(len, needed)?;
         Ok(&self.buffer[..needed])
+    }
+
+    /// Expands one grain into `out`, which is as long as [`Self::inflate`]'s `needed`. A full grain
+    /// goes there without a copy.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::inflate`]; then the contents of `out` mean nothing.
+    pub fn inflate_into(&mut self, zlib: &[u8], out: &mut [u8]) -> Result<()> {
+        if out.len() == self.buffer.len() {
+            return check_expanded(self.decompressor.zlib_decompress(zlib, out), out.len());
+        }
+        out.copy_from_slice(self.inflate(zlib, out.len())?);
+        Ok(())
     }
 }
 
 impl fmt::Debug for GrainInflater {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GrainInflater").field("grain_len", &self.buffer.len()).finish_non_exhaustive()
+    }
+}
+
+/// Checks what came of expanding a grain of which `needed` bytes are on the disk.
+fn check_expanded(expanded: Result<usize, DecompressionError>, needed: usize) -> Result<()> {
+    match expanded {
+        Ok(len) if len >= needed => Ok(()),
+        Ok(len) => {
+            Err(Error::corrupt("a grain expands to no less than the grain size")
+                .found(format!("{len} bytes of {needed}")))
+        }
+        Err(DecompressionError::InsufficientSpace) => {
+            Err(Error::corrupt("a grain expands to no more than the grain size"))
+        }
+        Err(DecompressionError::BadData) => Err(Error::corrupt("a grain is a zlib stream whose checksum is right")),
     }
 }
 
@@ -189,7 +207,13 @@ mod tests {
         let zlib = deflater.deflate(&data).unwrap().to_vec();
         let mut inflater = GrainInflater::new(GRAIN);
         assert_eq!(inflater.inflate(&zlib, data.len()).unwrap(), data);
+        let mut into = vec![0xee; data.len()];
+        inflater.inflate_into(&zlib, &mut into).unwrap();
+        assert_eq!(into, data);
+        let mut into = vec![0xee; GRAIN];
+        inflater.inflate_into(&zlib, &mut into).unwrap();
         let full = inflater.inflate(&zlib, GRAIN).unwrap();
+        assert_eq!(into, full);
         assert!(is_zero(&full[data.len()..]));
     }
 

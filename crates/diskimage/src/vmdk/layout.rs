@@ -1,4 +1,4 @@
-//! On-disk structures of a hosted sparse extent and of a stream.
+//! On-disk structures of the sparse kinds.
 //!
 //! Everything here is pure: bytes become validated values and back. All numbers are little-endian;
 //! all positions and sizes are in sectors of 512 bytes unless a name says bytes. The source of the
@@ -6,13 +6,16 @@
 //! or follows another reader, its comment says so.
 //!
 //! [`Header`] is the first sector and, in a stream, the footer. [`Marker`] precedes every part of a
-//! stream. Neither knows in which order parts may come; [`super::stream_walk`] does.
+//! stream. Neither knows in which order parts may come; [`super::stream_walk`] does. [`cowd`] and
+//! [`sesparse`] are the deltas of ESX and of newer ESXi.
 
+pub mod cowd;
 mod header;
 mod marker;
+pub mod sesparse;
 
 pub use header::{DirectoryPlace, Header};
-pub use marker::{GRAIN_MARKER_BYTES, Marker, grain_marker};
+pub use marker::{GRAIN_MARKER_BYTES, Marker, grain_marker, parse_grain_marker};
 
 use std::fmt;
 

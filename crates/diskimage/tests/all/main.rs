@@ -11,3 +11,4 @@ mod model;
 mod order;
 mod qcow2;
 mod round_trip;
+mod vmdk_read;

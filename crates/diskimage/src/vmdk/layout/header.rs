@@ -27,8 +27,8 @@ use std::ops::Range;
 use super::{DESCRIPTOR_SECTORS_MAX, ENTRY_BYTES, GRAIN_SECTORS, SECTOR_BYTES, Sector, TABLE_ENTRIES};
 use crate::Result;
 use codec::{
-    DIRECTORY_IN_FOOTER, FLAG_COMPRESSED, FLAG_MARKERS, FLAG_NEWLINE_TEST, FLAG_REDUNDANT_DIRECTORY, VERSION_STREAM,
-    descriptor_too_long,
+    DIRECTORY_IN_FOOTER, FLAG_COMPRESSED, FLAG_MARKERS, FLAG_NEWLINE_TEST, FLAG_REDUNDANT_DIRECTORY, FLAG_ZERO_GRAINS,
+    VERSION_STREAM, descriptor_too_long,
 };
 
 /// Where the grain directory is.
@@ -111,6 +111,12 @@ impl Header {
     #[must_use]
     pub fn is_stream(&self) -> bool {
         self.flags & FLAG_MARKERS != 0
+    }
+
+    /// Returns whether the writer says that entries of tables may mean zeros.
+    #[must_use]
+    pub fn has_zero_grains(&self) -> bool {
+        self.flags & FLAG_ZERO_GRAINS != 0
     }
 
     /// Returns whether the writer says that it did not finish cleanly.

@@ -111,6 +111,14 @@ pub fn grain_marker(lba: Sector, size_bytes: u32) -> [u8; GRAIN_MARKER_BYTES] {
     bytes
 }
 
+/// Returns what a grain's marker says: the grain's first sector on the guest's disk, and the length
+/// of the compressed bytes, which is 0 in markers of other types.
+#[must_use]
+pub fn parse_grain_marker(bytes: &[u8; GRAIN_MARKER_BYTES]) -> (Sector, u32) {
+    let &[l0, l1, l2, l3, l4, l5, l6, l7, s0, s1, s2, s3] = bytes;
+    (Sector(u64::from_le_bytes([l0, l1, l2, l3, l4, l5, l6, l7])), u32::from_le_bytes([s0, s1, s2, s3]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +145,7 @@ mod tests {
         assert_eq!(sector[..16], [4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
         let lba = Sector(0x80);
         assert_eq!(grain_marker(lba, 0x1234), [0x80, 0, 0, 0, 0, 0, 0, 0, 0x34, 0x12, 0, 0]);
+        assert_eq!(parse_grain_marker(&grain_marker(lba, 0x1234)), (lba, 0x1234));
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub(super) const VERSION_STREAM: u32 = 3;
 
 pub(super) const FLAG_NEWLINE_TEST: u32 = 1;
 pub(super) const FLAG_REDUNDANT_DIRECTORY: u32 = 1 << 1;
+pub(super) const FLAG_ZERO_GRAINS: u32 = 1 << 2;
 pub(super) const FLAG_COMPRESSED: u32 = 1 << 16;
 pub(super) const FLAG_MARKERS: u32 = 1 << 17;
 /// By design a reader must refuse what it does not know among the upper sixteen bits.

@@ -1,0 +1,5 @@
+//! Reading VMDKs of every kind at any place.
+
+mod build;
+mod chains;
+mod stream;
