@@ -161,6 +161,8 @@ pub(crate) fn share(part: f64) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::inventory::Vm;
 
@@ -259,6 +261,53 @@ mod tests {
         assert_eq!(frozen(&vm), [("a".into(), 0), ("b".into(), 1), ("d".into(), 2)]);
         remove(&mut vm, Which::All, true);
         assert!(vm.deltas.is_empty() && !vm.needs_consolidation());
+    }
+
+    /// Returns what identifies the writes in some links.
+    fn written(deltas: &[Delta]) -> Vec<u64> {
+        deltas.iter().filter(|delta| delta.share > 0).map(|delta| delta.seed).collect()
+    }
+
+    #[test]
+    fn whatever_comes_and_goes_what_a_snapshot_keeps_and_what_the_guest_sees_stay() {
+        for run in 0..200_u64 {
+            let mut vm = vm();
+            let (mut kept, mut now) = (BTreeMap::new(), Vec::new());
+            for step in 0..40_u64 {
+                let dice = mix(mix(run) ^ step);
+                let picked = vm.snapshots.get(usize::try_from(dice >> 32).unwrap() % vm.snapshots.len().max(1));
+                let picked = picked.map(|snapshot| snapshot.moref.clone());
+                let merge = dice & 0x100 != 0;
+                match (dice % 6, picked) {
+                    (0, Some(moref)) => remove(&mut vm, Which::One(moref), merge),
+                    (1, Some(moref)) => remove(&mut vm, Which::From(moref), merge),
+                    (2, _) => remove(&mut vm, Which::Nothing, merge),
+                    _ => {
+                        let share = if dice & 0x200 == 0 { 0 } else { 7 };
+                        vm.take_snapshot(NewSnapshot::default(), step.to_string(), DateTime::default(), share);
+                        kept.insert(step.to_string(), now.clone());
+                        now = written(&vm.deltas);
+                        assert_eq!(now.len(), kept[&step.to_string()].len() + usize::from(share > 0));
+                    }
+                }
+                assert_eq!(written(&vm.deltas), now, "run {run} step {step}");
+                for snapshot in &vm.snapshots {
+                    assert_eq!(written(&vm.deltas[..snapshot.frozen]), kept[&snapshot.moref], "run {run} step {step}");
+                }
+                let mut links = numbers(&vm);
+                links.dedup();
+                assert_eq!(
+                    links.iter().collect::<BTreeSet<_>>().len(),
+                    links.len(),
+                    "run {run} step {step}: {links:?}"
+                );
+                // Each snapshot has a link above it.
+                assert!(vm.links() >= vm.snapshots.len(), "run {run} step {step}");
+            }
+            remove(&mut vm, Which::All, true);
+            assert!(vm.links() == 0 && !vm.needs_consolidation(), "run {run}");
+            assert_eq!(written(&vm.deltas), now, "run {run}");
+        }
     }
 
     #[test]
