@@ -280,6 +280,7 @@ const TYPES: &[&str] = &[
     "InvalidDeviceSpec",
     "InvalidFolder",
     "InvalidHostState",
+    "InvalidName",
     "InvalidVmConfig",
     "SnapshotFault",
     "SnapshotIncompatibleDeviceInVm",

@@ -2,10 +2,10 @@
 
 use vsphere::wire::generated::{
     ApplicationQuiesceFault, ConcurrentAccess, FileFault, InvalidArgument, InvalidCollectorVersion, InvalidDeviceSpec,
-    InvalidLogin, InvalidPowerState, InvalidProperty, InvalidRequest, InvalidState, InvalidType, InvalidVmConfig,
-    LocalizedMethodFault, ManagedObjectNotFound, MethodNotFound, NoDiskSpace, NoPermission, NotAuthenticated,
-    NotSupported, RequestCanceled, SystemError, TaskInProgress, Timedout, TooManySnapshotLevels, ToolsUnavailable,
-    VirtualMachinePowerState,
+    InvalidLogin, InvalidName, InvalidPowerState, InvalidProperty, InvalidRequest, InvalidState, InvalidType,
+    InvalidVmConfig, LocalizedMethodFault, ManagedObjectNotFound, MethodNotFound, NoDiskSpace, NoPermission,
+    NotAuthenticated, NotSupported, RequestCanceled, SystemError, TaskInProgress, Timedout, TooManySnapshotLevels,
+    ToolsUnavailable, VirtualMachinePowerState,
 };
 use vsphere::wire::{Fault, MoRef};
 
@@ -102,6 +102,12 @@ pub(crate) fn application_quiesce_fault() -> Fault {
     let text =
         "An error occurred while quiescing the virtual machine. See the virtual machine's event log for details.";
     Fault::new(text, ApplicationQuiesceFault::default())
+}
+
+/// A name is none.
+pub(crate) fn invalid_name(name: &str, entity: &MoRef) -> Fault {
+    let detail = InvalidName { name: name.to_owned(), entity: Some(entity.clone()), ..InvalidName::default() };
+    Fault::new(format!("The name '{name}' is not valid."), detail)
 }
 
 /// A chain of disks has as many links as it may have.

@@ -132,7 +132,11 @@ pub(crate) struct Subject {
 impl Tasks {
     /// Adds the task of a lease, which runs until [`Self::finish`].
     pub(crate) fn add_export(&mut self, subject: Subject, method: &'static str) -> String {
-        let id = self.add(subject, method, "VirtualMachine.exportVm", None);
+        let description_id = match method {
+            "ExportSnapshot" => "vm.Snapshot.exportSnapshot",
+            _ => "VirtualMachine.exportVm",
+        };
+        let id = self.add(subject, method, description_id, None);
         if let Some(task) = self.by_id.get_mut(&id) {
             task.state = TaskInfoState::Running;
             task.started = Some(civil_now());

@@ -173,13 +173,15 @@ async fn what_is_not_merged_asks_for_consolidation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_chain_has_32_links_and_no_more() {
+async fn a_chain_has_32_links_and_a_snapshot_a_name() {
     let (desk, vm) =
         desk(&format!("{RUNNING}{}", "[[vm.snapshot]]\nname = \"s\"\n".repeat(31)), Settings::default()).await;
     desk.snapshot(&vm, "the last").await;
     let more = CreateSnapshotTask { this: vm.clone(), name: "x".to_owned(), ..CreateSnapshotTask::default() };
     assert_eq!(desk.run(more).await.unwrap_err(), "TooManySnapshotLevels");
     assert_eq!(names(&desk, &vm).await.len(), 32);
+    let nameless = CreateSnapshotTask { this: vm, ..CreateSnapshotTask::default() };
+    assert_eq!(desk.run(nameless).await.unwrap_err(), "InvalidName");
 }
 
 #[tokio::test(start_paused = true)]
