@@ -89,17 +89,23 @@ impl Lab {
 
     /// Returns the source as a user would configure it, with the certificate pinned.
     pub(crate) fn source(&self) -> Source {
-        let known = self.folder.path().join("known_hosts");
-        let known = known.to_str().unwrap().to_owned();
-        let url = self.simulator.url();
-        Source::from_env(&|name| match name {
-            "GOVC_URL" => Some(url.clone()),
+        Source::from_env(&|name| self.variable(name)).unwrap()
+    }
+
+    /// Logs in beside the exports, as another client would.
+    pub(crate) async fn session(&self) -> vsphere::Session {
+        let config = vsphere::Config::from_env(&|name| self.variable(name)).unwrap();
+        vsphere::Session::login(&config).await.unwrap()
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        match name {
+            "GOVC_URL" => Some(self.simulator.url()),
             "GOVC_USERNAME" => Some("administrator@vsphere.local".to_owned()),
             "GOVC_PASSWORD" => Some("simulated".to_owned()),
-            "GOVC_TLS_KNOWN_HOSTS" => Some(known.clone()),
+            "GOVC_TLS_KNOWN_HOSTS" => Some(self.folder.path().join("known_hosts").to_str().unwrap().to_owned()),
             _ => None,
-        })
-        .unwrap()
+        }
     }
 
     /// Returns the directory that packages go to.
@@ -157,10 +163,11 @@ impl Lab {
     pub(crate) fn assert_nothing_left(&self) {
         assert_eq!(self.open("leases"), 0, "{:#}", self.soap());
         assert_eq!(self.open("sessions"), 0, "{:#}", self.soap());
+        assert_eq!(self.open("snapshots"), 0, "{:#}", self.soap());
         assert_eq!(self.stats()["credentials_leaked_to_host"], 0, "{:#}", self.stats());
     }
 
-    /// Returns how many leases or sessions are open on the server.
+    /// Returns how many leases, sessions or snapshots of ours are open on the server.
     pub(crate) fn open(&self, what: &str) -> u64 {
         let report = self.soap();
         report["open"][what].as_u64().unwrap_or_else(|| panic!("{what} in {report:#}"))

@@ -6,5 +6,6 @@ mod lab;
 mod package;
 mod refusals;
 mod servers;
+mod snapshots;
 mod streams;
 mod targets;

@@ -11,7 +11,7 @@ use vcenter_sim::faults::Settings;
 
 use crate::lab::{Heard, Lab, WEB01};
 
-fn sha256(path: &Path) -> String {
+pub(crate) fn sha256(path: &Path) -> String {
     Sha256::digest(fs::read(path).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
