@@ -128,6 +128,7 @@ const TYPES: &[&str] = &[
     "TaskInfo",
     "VirtualMachineCapability",
     "VirtualMachineConfigInfo",
+    "VirtualMachineFileLayout",
     "VirtualMachineFileLayoutEx",
     "VirtualMachineRuntimeInfo",
     "VirtualMachineSnapshotInfo",

@@ -2219,6 +2219,17 @@ data! {
         log_directory "logDirectory" "" Option<String>,
         ft_metadata_directory "ftMetadataDirectory" "6.0" Option<String>,
     }
+    VirtualMachineFileLayout {
+        config_file "configFile" "" Vec<String>,
+        log_file "logFile" "" Vec<String>,
+        disk "disk" "" Vec<VirtualMachineFileLayoutDiskLayout>,
+        snapshot "snapshot" "" Vec<VirtualMachineFileLayoutSnapshotLayout>,
+        swap_file "swapFile" "" Option<String>,
+    }
+    VirtualMachineFileLayoutDiskLayout {
+        key "key" "" i32,
+        disk_file "diskFile" "" Vec<String>,
+    }
     VirtualMachineFileLayoutEx {
         file "file" "4.0" Vec<VirtualMachineFileLayoutExFileInfo>,
         disk "disk" "4.0" Vec<VirtualMachineFileLayoutExDiskLayout>,
@@ -2247,6 +2258,10 @@ data! {
         data_key "dataKey" "4.0" i32,
         memory_key "memoryKey" "6.0" i32,
         disk "disk" "4.0" Vec<VirtualMachineFileLayoutExDiskLayout>,
+    }
+    VirtualMachineFileLayoutSnapshotLayout {
+        key "key" "" MoRef,
+        snapshot_file "snapshotFile" "" Vec<String>,
     }
     VirtualMachineFlagInfo {
         disable_acceleration "disableAcceleration" "" Option<bool>,
