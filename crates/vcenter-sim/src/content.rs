@@ -189,7 +189,7 @@ impl DiskContent {
     }
 
     /// Returns whether a grain may hold data: what is cheap to say, without reading a file.
-    fn may_have_data(&self, index: u64) -> bool {
+    pub(crate) fn may_have_data(&self, index: u64) -> bool {
         match &self.kind {
             Kind::Seeded(seeded) => seeded.has_data(index),
             // Whoever writes a grain of a file leaves out zeros, which it must look for anyway.

@@ -317,13 +317,13 @@ impl FileSource {
 }
 
 /// Returns the made-up size of an ISO image: 1 to 5 MiB in sectors of a CD.
-fn iso_len_bytes(seed: u64) -> u64 {
+pub(crate) fn iso_len_bytes(seed: u64) -> u64 {
     const CD_SECTOR_BYTES: u64 = 2048;
     (512 + seed % 2048) * CD_SECTOR_BYTES
 }
 
 /// Returns a seed that follows from a text.
-fn text_seed(text: &str) -> u64 {
+pub(crate) fn text_seed(text: &str) -> u64 {
     text.bytes().fold(0, |seed, byte| mix(seed ^ u64::from(byte)))
 }
 

@@ -35,6 +35,18 @@ pub fn mac_address(vm: &Vm) -> String {
     format!("00:50:56:{:02x}:{fifth:02x}:{sixth:02x}", FOURTH_MIN | fourth & FOURTH_MASK)
 }
 
+/// Returns the id of a disk, which all links of its chain share. It begins as VMware's disks do, because
+/// guests find disks by it.
+#[must_use]
+pub fn disk_uuid(vm: &Vm, disk: usize) -> Uuid {
+    /// Purposes from here on are disks.
+    const FIRST_DISK: u64 = 1 << 16;
+    let purpose = FIRST_DISK + u64::try_from(disk).unwrap_or(u64::MAX >> 1);
+    let mut bytes = *uuid_of(vm, purpose).as_bytes();
+    bytes[..3].copy_from_slice(&[0x60, 0x00, 0xc2]);
+    Uuid::from_bytes(bytes)
+}
+
 fn uuid_of(vm: &Vm, purpose: u64) -> Uuid {
     let hash = path_hash(vm, purpose);
     let mut bytes = [0; 16];

@@ -6,6 +6,7 @@
 //! simulator runs.
 
 mod guest;
+pub(crate) mod layout;
 mod load;
 mod scenario;
 mod size;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 
 use crate::faults::{Rule, Settings};
 pub use guest::{SNAPSHOTS_MAX, Snapshot, Tools};
+pub use layout::{DiskLayout, ParentPlace};
 pub(crate) use load::is_datastore_path;
 pub use size::Size;
 
@@ -26,6 +28,9 @@ pub struct Inventory {
     /// The server itself.
     #[serde(default)]
     pub vcenter: VCenter,
+    /// The account that every host has of its own; without one, hosts know tickets only.
+    #[serde(default)]
+    pub host_account: Option<Account>,
     /// Datacenters.
     #[serde(default, rename = "datacenter")]
     pub datacenters: Vec<Datacenter>,
@@ -106,6 +111,9 @@ pub struct Datacenter {
     /// Names of its datastores.
     #[serde(default = "one_datastore")]
     pub datastores: Vec<String>,
+    /// Those of its datastores that are formatted with VMFS 5; the others are VMFS 6.
+    #[serde(default)]
+    pub vmfs5: Vec<String>,
     /// Names of its networks.
     #[serde(default = "one_network")]
     pub networks: Vec<String>,
@@ -261,10 +269,71 @@ pub struct Disk {
     /// What is on it.
     #[serde(default)]
     pub content: Content,
+    /// How its files hold the bytes: `flat`, `split`, `delta` or `sesparse`.
+    #[serde(default)]
+    pub layout: DiskLayout,
+    /// Whether its base is thin-provisioned.
+    #[serde(default = "thin")]
+    pub thin: bool,
+    /// Links above the base, of the kind that `layout` says or else the datastore prefers; one for `delta`
+    /// and `sesparse` unless said otherwise.
+    #[serde(default)]
+    pub links: Option<u32>,
+    /// Bytes of each extent but the last of a `split` disk; 2047 MiB unless said otherwise.
+    #[serde(default)]
+    pub extent_size: Option<Size>,
+    /// Where links look for the base: `beside` them by a relative name, by its `absolute` name, or on
+    /// another datastore, `[datastore2]`.
+    #[serde(default)]
+    pub parent: ParentPlace,
+}
+
+impl Disk {
+    /// Makes a plain disk: thin and flat, on the first paravirtual bus.
+    #[must_use]
+    pub fn new(size_bytes: u64, content: Content) -> Self {
+        Self {
+            size: Size(size_bytes),
+            controller: pvscsi(),
+            bus: 0,
+            content,
+            layout: DiskLayout::default(),
+            thin: thin(),
+            links: None,
+            extent_size: None,
+            parent: ParentPlace::default(),
+        }
+    }
+
+    /// Returns how many links stand above the base.
+    #[must_use]
+    pub fn link_count(&self) -> u32 {
+        self.links.unwrap_or_else(|| u32::from(self.layout.is_link()))
+    }
+}
+
+fn thin() -> bool {
+    true
 }
 
 fn pvscsi() -> String {
     "pvscsi".to_owned()
+}
+
+/// An account.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// Its name.
+    pub username: String,
+    /// Its password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("username", &self.username).finish_non_exhaustive()
+    }
 }
 
 /// What a disk holds.

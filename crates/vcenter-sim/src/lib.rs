@@ -16,6 +16,7 @@
 //!
 //! * [`inventory`]: what exists, read from TOML; [`hardware`]: where each device of a VM sits; [`identity`]: what follows from its path.
 //! * [`content`]: the bytes of disks; [`export`]: the files of a lease; `nfc`: sends them, `stream` makes them.
+//! * `datastore`: files as hosts keep them, made while they are read; `folder`: serves them.
 //! * [`ovf`]: the descriptor; [`soap`]: sessions, properties, tasks and leases.
 //! * [`faults`]: options and what goes wrong on purpose, by switch or by rule; `interfere`: does to HTTP
 //!   what rules say; `pace` and [`line`]: bandwidth; [`stats`]: what was seen.
@@ -28,9 +29,11 @@
 mod connection;
 pub mod content;
 mod control;
+mod datastore;
 mod error;
 pub mod export;
 pub mod faults;
+mod folder;
 pub mod hardware;
 pub mod identity;
 mod interfere;

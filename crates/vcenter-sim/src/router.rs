@@ -5,6 +5,7 @@
 //! | vCenter | `POST /sdk` | [`crate::soap`] |
 //! | vCenter | `GET /sdk/vimServiceVersions.xml` | [`crate::soap`] |
 //! | vCenter | `/` | a page that says what this is |
+//! | all | `GET /folder/PATH?dcPath=…&dsName=…` | [`crate::folder`] |
 //! | hosts; the vCenter when URLs say `*` | `/nfc/TICKET/NAME` | [`crate::nfc`] |
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Body;
 
 use crate::connection::{Connection, ListenerId};
+use crate::folder;
 use crate::nfc;
 use crate::reply::{Reply, full, text};
 use crate::soap::SdkRequest;
@@ -33,8 +35,12 @@ where
     B: Body<Error: std::error::Error + Send + Sync + 'static>,
 {
     connection.stats().requests.increment();
-    nfc::note_leaked_credentials(&connection, request.headers());
     let path = request.uri().path();
+    if folder::is_here(path) {
+        folder::note_leaked_credentials(&connection, request.headers());
+        return folder::answer(&connection, &request);
+    }
+    nfc::note_leaked_credentials(&connection, request.headers());
     let on_vcenter = connection.listener == ListenerId::VCenter;
     if path.starts_with("/nfc/") {
         if on_vcenter && !connection.world.faults.now().star_host {

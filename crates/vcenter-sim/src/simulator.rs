@@ -10,9 +10,11 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::connection::ListenerId;
 use crate::control;
+use crate::datastore::Datastores;
 use crate::error::{Error, ErrorKind, Result};
 use crate::export::Exports;
 use crate::faults::{Faults, Options, Settings};
+use crate::folder::Tickets;
 use crate::inventory::Inventory;
 use crate::line::{Lines, VCENTER};
 use crate::server::{self, bind};
@@ -48,7 +50,10 @@ impl Simulator {
         let identity = Identity::self_signed(&vcenter_names(&options))?;
         let (hosts, host_listeners) = bind_hosts(&inventory, &options).await?;
         let settings = options.settings.clone().unwrap_or_else(|| inventory.faults.clone());
+        let soap = Soap::new(&inventory, &options);
         let world = Arc::new(World {
+            datastores: Datastores::new(&inventory, &soap.directories()),
+            tickets: Tickets::default(),
             stats: Stats::new(hosts.iter().map(|host| host.name.as_str())),
             faults: faults(&inventory, &options, settings)?,
             lines: Lines::new(hosts.iter().map(|host| host.name.as_str())),
@@ -59,7 +64,7 @@ impl Simulator {
                 vcenter_sha256_thumbprint: identity.sha256_thumbprint(),
                 hosts,
             },
-            soap: Soap::new(&inventory, &options),
+            soap,
             inventory,
             options,
         });

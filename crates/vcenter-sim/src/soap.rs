@@ -12,6 +12,7 @@
 //! A strict reader: order, unknown elements, missing types and paths are refused, as the API says,
 //! unless the simulator was told to be lenient.
 
+mod browser;
 mod call;
 mod chain;
 mod clock;
@@ -37,6 +38,7 @@ mod session;
 mod snapshot;
 mod state;
 mod task;
+mod ticket;
 mod version;
 mod view;
 
@@ -50,6 +52,7 @@ use vsphere::wire::generated::{Login, UserSession};
 use vsphere::wire::{Element, Limits, Method as _, MoRef, fault_xml, parse_request, response_xml};
 
 use crate::content::Delta;
+use crate::datastore::VmNow;
 use crate::faults::Options;
 use crate::inventory::Inventory;
 use crate::world::World;
@@ -172,6 +175,17 @@ impl Soap {
             Some(name) => vm.snapshots.iter().find(|snapshot| snapshot.wish.name == name)?.frozen,
         };
         vm.deltas.get(..end).map(<[Delta]>::to_vec)
+    }
+
+    /// Returns the directory of each VM's files, in the order of the inventory.
+    pub(crate) fn directories(&self) -> Vec<String> {
+        let places = self.model.vms().iter().filter_map(|&id| self.model.place(id));
+        places.map(|place| place.directory.clone()).collect()
+    }
+
+    /// Returns how a VM of the inventory is at this moment.
+    pub(crate) fn vm_now(&self, vm: usize) -> VmNow {
+        self.lock().vms.get(vm).map(state::VmState::now).unwrap_or_default()
     }
 
     /// Returns true when the cookie belongs to a live session.

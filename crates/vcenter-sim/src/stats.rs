@@ -44,6 +44,10 @@ pub struct Stats {
     /// Requests that arrived at a host with a cookie or an `Authorization` header: a client must send
     /// its vCenter credentials to nobody else.
     pub credentials_leaked_to_host: Counter,
+    /// Tickets for files of datastores that were issued.
+    pub tickets_issued: Counter,
+    /// Those that were used.
+    pub tickets_used: Counter,
 }
 
 impl Stats {
@@ -56,6 +60,8 @@ impl Stats {
             files: FileStats::default(),
             sdk_requests: Counter::default(),
             credentials_leaked_to_host: Counter::default(),
+            tickets_issued: Counter::default(),
+            tickets_used: Counter::default(),
         }
     }
 
@@ -68,6 +74,7 @@ impl Stats {
             "files": self.files.report(),
             "sdk_requests": self.sdk_requests.get(),
             "credentials_leaked_to_host": self.credentials_leaked_to_host.get(),
+            "tickets": { "issued": self.tickets_issued.get(), "used": self.tickets_used.get() },
         })
     }
 }
@@ -88,6 +95,8 @@ pub struct ListenerStats {
     pub wire_bytes_in: Counter,
     /// Bytes sent, TLS and HTTP headers included.
     pub wire_bytes_out: Counter,
+    /// Files of datastores.
+    pub folder: FolderStats,
 }
 
 impl ListenerStats {
@@ -101,6 +110,7 @@ impl ListenerStats {
             requests: Counter::default(),
             wire_bytes_in: Counter::default(),
             wire_bytes_out: Counter::default(),
+            folder: FolderStats::default(),
         }
     }
 
@@ -146,6 +156,34 @@ impl ListenerStats {
             "requests": self.requests.get(),
             "wire_bytes_in": self.wire_bytes_in.get(),
             "wire_bytes_out": self.wire_bytes_out.get(),
+            "folder": self.folder.report(),
+        })
+    }
+}
+
+/// Counters of the files of datastores, at one listener.
+#[derive(Debug, Default)]
+pub struct FolderStats {
+    /// Requests below `/folder`.
+    pub requests: Counter,
+    /// Ranges that were served.
+    pub ranges: Counter,
+    /// Bytes of bodies with files or parts of them.
+    pub bytes: Counter,
+    /// Requests without a right to read.
+    pub denied: Counter,
+    /// Requests for files that a running VM had locked.
+    pub locked: Counter,
+}
+
+impl FolderStats {
+    fn report(&self) -> Value {
+        json!({
+            "requests": self.requests.get(),
+            "ranges": self.ranges.get(),
+            "bytes": self.bytes.get(),
+            "denied": self.denied.get(),
+            "locked": self.locked.get(),
         })
     }
 }

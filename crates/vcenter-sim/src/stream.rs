@@ -168,6 +168,22 @@ impl Blob {
         Self { seed: mix(seed), next_step: 0, left: len_bytes }
     }
 
+    /// Fills `buffer` with what the file of this seed has from `offset` on.
+    pub(crate) fn read_range(seed: u64, offset: u64, buffer: &mut [u8]) {
+        let mut step = vec![0; BLOB_STEP_LEN];
+        let step_bytes = u64::try_from(BLOB_STEP_LEN).expect("64 KiB is small");
+        let mut at = offset;
+        let mut rest = buffer;
+        while !rest.is_empty() {
+            let inner = usize::try_from(at % step_bytes).expect("a remainder of 64 KiB is small");
+            let (now, later) = rest.split_at_mut((BLOB_STEP_LEN - inner).min(rest.len()));
+            fill_random(mix(seed) ^ (at / step_bytes), &mut step[..inner + now.len()]);
+            now.copy_from_slice(&step[inner..inner + now.len()]);
+            at += u64::try_from(now.len()).expect("usize has at most 64 bits");
+            rest = later;
+        }
+    }
+
     fn next(&mut self) -> Option<Bytes> {
         let len = usize::try_from(self.left).unwrap_or(usize::MAX).min(BLOB_STEP_LEN);
         if len == 0 {
@@ -185,11 +201,11 @@ impl Blob {
 mod tests {
     use super::disk::{GRAIN_ROOM, PIECE_LEN};
     use super::*;
-    use crate::inventory::{Content, Disk, Size};
+    use crate::inventory::{Content, Disk};
 
     fn disk(size: u64, fill: f64) -> Arc<DiskContent> {
         let content = Content::Seeded { seed: 4, fill, compressibility: 0.5 };
-        let disk = Disk { size: Size(size), controller: "pvscsi".to_owned(), bus: 0, content };
+        let disk = Disk::new(size, content);
         Arc::new(DiskContent::open(&disk).unwrap())
     }
 
@@ -238,6 +254,11 @@ mod tests {
             let digests = digests.unwrap();
             assert_eq!((digests.size, digests.populated), (len, None));
             assert!(run(FileStream::blob(Blob::new(7, len), false)).0 == bytes);
+            for start in [0, len / 3, len] {
+                let mut part = vec![0; usize::try_from(len - start).unwrap()];
+                Blob::read_range(7, start, &mut part);
+                assert!(part == bytes[usize::try_from(start).unwrap()..]);
+            }
         }
     }
 }

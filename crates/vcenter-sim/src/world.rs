@@ -5,8 +5,10 @@
 
 use std::net::SocketAddr;
 
+use crate::datastore::Datastores;
 use crate::export::Exports;
 use crate::faults::{Faults, HashName, Options, Settings, ThumbprintKind};
+use crate::folder::Tickets;
 use crate::inventory::Inventory;
 use crate::line::Lines;
 use crate::soap::Soap;
@@ -25,6 +27,10 @@ pub struct World {
     pub faults: Faults,
     /// The files of all leases.
     pub exports: Exports,
+    /// The files of all datastores.
+    pub(crate) datastores: Datastores,
+    /// Tickets for one of these files each.
+    pub(crate) tickets: Tickets,
     /// Where everything listens.
     pub addresses: Addresses,
     /// Everything behind `/sdk`.

@@ -3,7 +3,6 @@ use std::io::Write;
 use diskimage::vmdk::grain::GrainInflater;
 
 use super::*;
-use crate::inventory::Size;
 
 fn seeded(size: u64, seed: u64, fill: f64, compressibility: f64) -> Arc<DiskContent> {
     let content = Content::Seeded { seed, fill, compressibility };
@@ -11,7 +10,7 @@ fn seeded(size: u64, seed: u64, fill: f64, compressibility: f64) -> Arc<DiskCont
 }
 
 fn open(size: u64, content: Content) -> Arc<DiskContent> {
-    let disk = Disk { size: Size(size), controller: "pvscsi".to_owned(), bus: 0, content };
+    let disk = Disk::new(size, content);
     Arc::new(DiskContent::open(&disk).unwrap())
 }
 
@@ -135,7 +134,7 @@ fn a_file_that_is_longer_than_its_disk_or_not_there_is_refused() {
     file.write_all(&[1; 513]).unwrap();
     for (path, word) in [(file.path().to_owned(), "513 bytes"), ("/nonexistent/x".into(), "/nonexistent/x")] {
         let content = Content::File { path };
-        let disk = Disk { size: Size(512), controller: "pvscsi".to_owned(), bus: 0, content };
+        let disk = Disk::new(512, content);
         let error = DiskContent::open(&disk).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Inventory);
         assert!(error.to_string().contains(word), "{error}");

@@ -68,6 +68,16 @@ pub struct Settings {
     pub chunked_replies: bool,
     /// Closes the connection after each reply to a call.
     pub close_after_reply: bool,
+    /// Answers HEAD below `/folder` with 405.
+    pub folder_head_405: bool,
+    /// Leaves `Accept-Ranges` out of the answer to HEAD below `/folder`, though ranges are served.
+    pub folder_head_hides_ranges: bool,
+    /// Decodes the query of URLs below `/folder` twice.
+    pub folder_double_decode: bool,
+    /// Status of the answer to a read of a file that a running VM has locked: 500, 403 or any other error.
+    pub folder_locked_status: u16,
+    /// Locks also those links of a running VM that it only reads.
+    pub folder_lower_links_locked: bool,
 }
 
 impl Settings {
@@ -114,6 +124,11 @@ impl Default for Settings {
             gzip_replies: false,
             chunked_replies: false,
             close_after_reply: false,
+            folder_head_405: false,
+            folder_head_hides_ranges: false,
+            folder_double_decode: false,
+            folder_locked_status: 500,
+            folder_lower_links_locked: false,
         }
     }
 }

@@ -124,7 +124,8 @@ impl Inventory {
             return Err(format!("its nvram file has at most {NVRAM_BYTES_MAX} bytes"));
         }
         for (index, disk) in vm.disks.iter().enumerate() {
-            check_disk(disk).map_err(|rule| format!("disk {index}: {rule}"))?;
+            let checked = check_disk(disk).and_then(|()| disk.check_layout(datacenter));
+            checked.map_err(|rule| format!("disk {index}: {rule}"))?;
         }
         if let Some(iso) = vm.isos.iter().find(|iso| !is_datastore_path(iso)) {
             return Err(format!("`{iso}` is not of the form `[datastore] dir/x.iso`"));
@@ -142,6 +143,9 @@ fn check_datacenter(datacenter: &Datacenter) -> Result<()> {
     }
     if !datacenter.folder.is_empty() && datacenter.folder.split('/').any(str::is_empty) {
         return Err(broken(format!("datacenter `{name}`: no part of `folder` is empty")));
+    }
+    if let Some(name) = datacenter.vmfs5.iter().find(|&name| !datacenter.datastores.contains(name)) {
+        return Err(broken(format!("datacenter `{}`: `vmfs5` names no datastore `{name}`", datacenter.name)));
     }
     if !named(&datacenter.hosts) || !named(&datacenter.datastores) || !named(&datacenter.networks) {
         return Err(broken(format!("datacenter `{name}`: it has at least one host, datastore and network")));

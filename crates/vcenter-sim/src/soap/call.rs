@@ -7,7 +7,7 @@ use vsphere::wire::{ApiVersion, Encode, MoRef};
 
 use super::clock::Instant;
 use super::fault::{self, Outcome};
-use super::model::{Model, Node};
+use super::model::{Model, Node, NodeId};
 use super::state::State;
 use super::task::Subject;
 use super::{SdkRequest, Soap};
@@ -58,6 +58,16 @@ impl<'a> Call<'a> {
     pub(crate) fn session(&self, object: &MoRef) -> Outcome<&str> {
         let caller = self.caller.as_ref().ok_or_else(|| fault::not_authenticated(object))?;
         Ok(&caller.session)
+    }
+
+    /// Returns the reference of a datastore by its number in [`crate::datastore`].
+    pub(crate) fn datastore(&self, number: usize) -> MoRef {
+        self.model().datastores().get(number).map(|&id| self.model().moref(id)).unwrap_or_default()
+    }
+
+    /// Returns the number of a datastore by its node.
+    pub(crate) fn datastore_number(&self, id: NodeId) -> Option<usize> {
+        self.model().datastores().iter().position(|&known| known == id)
     }
 
     /// Returns whether the caller's session is the one that made something.

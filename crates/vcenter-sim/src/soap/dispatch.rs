@@ -6,7 +6,10 @@ use vsphere::wire::{Decode, Element, Fault, Method, MoRef, method, response_xml}
 use super::call::Call;
 use super::fault::{self, Outcome};
 use super::kinds::is_a;
-use super::{content, descriptor, export, filter, power, property, reconfig, retrieve, search, snapshot, task, view};
+use super::{
+    browser, content, descriptor, export, filter, power, property, reconfig, retrieve, search, snapshot, task, ticket,
+    view,
+};
 
 /// Methods that need no session.
 const OPEN: [&str; 2] = ["RetrieveServiceContent", "Login"];
@@ -49,6 +52,7 @@ macro_rules! routes {
 }
 
 routes! {
+    AcquireGenericServiceTicket => ticket::acquire,
     CancelRetrievePropertiesEx => retrieve::cancel,
     CancelTask => task::cancel,
     CancelWaitForUpdates => filter::cancel,
@@ -67,6 +71,7 @@ routes! {
     DestroyView => view::destroy,
     ExportSnapshot => export::export_snapshot,
     ExportVm => export::export,
+    FindByDatastorePath => search::by_datastore_path,
     FindByInventoryPath => search::by_path,
     FindByUuid => search::by_uuid,
     FindChild => search::child,
@@ -86,6 +91,8 @@ routes! {
     RetrieveProperties => retrieve::all,
     RetrievePropertiesEx => retrieve::first,
     RetrieveServiceContent => content::retrieve,
+    SearchDatastoreSubFoldersTask => browser::search_below,
+    SearchDatastoreTask => browser::search,
     SessionIsActive => content::is_active,
     ShutdownGuest => power::shutdown_guest,
     StandbyGuest => power::standby_guest,

@@ -1,7 +1,7 @@
 //! The faults that the simulator raises, each with a sentence for people.
 
 use vsphere::wire::generated::{
-    ApplicationQuiesceFault, ConcurrentAccess, FileFault, InvalidArgument, InvalidCollectorVersion, InvalidDeviceSpec,
+    ApplicationQuiesceFault, ConcurrentAccess, FileFault, FileNotFound, InvalidArgument, InvalidCollectorVersion, InvalidDatastore, InvalidDatastorePath, InvalidDeviceSpec,
     InvalidLogin, InvalidName, InvalidPowerState, InvalidProperty, InvalidRequest, InvalidState, InvalidType,
     InvalidVmConfig, LocalizedMethodFault, ManagedObjectNotFound, MethodNotFound, NoDiskSpace, NoPermission,
     NotAuthenticated, NotSupported, RequestCanceled, SystemError, TaskInProgress, Timedout, TooManySnapshotLevels,
@@ -84,6 +84,25 @@ pub(crate) fn task_in_progress(task: &MoRef) -> Fault {
 /// The lease was not renewed in time.
 pub(crate) fn timed_out() -> Fault {
     Fault::new("Lease timed out.", Timedout::default())
+}
+
+/// A path that is not of the form `[datastore] path`.
+pub(crate) fn invalid_datastore_path(path: &str) -> Fault {
+    let text = format!("Invalid datastore path '{path}'.");
+    Fault::new(text, InvalidDatastorePath { datastore_path: path.to_owned(), ..InvalidDatastorePath::default() })
+}
+
+/// A datastore that is not there, or not within reach of whoever was asked.
+pub(crate) fn invalid_datastore(name: &str) -> Fault {
+    let detail = InvalidDatastore { name: Some(name.to_owned()), ..InvalidDatastore::default() };
+    Fault::new(format!("Invalid datastore '{name}'."), detail)
+}
+
+/// A file or directory that is not there.
+pub(crate) fn file_not_found(path: &str) -> Fault {
+    let mut detail = FileNotFound::default();
+    path.clone_into(&mut detail.file);
+    Fault::new(format!("File {path} was not found"), detail)
 }
 
 /// The server does not do this.

@@ -32,6 +32,8 @@ pub(crate) struct Model {
     by_id: HashMap<String, NodeId>,
     /// Node of each VM of the inventory, in its order.
     vms: Vec<NodeId>,
+    /// Node of each datastore, in the order of datacenters and of datastores within them.
+    datastores: Vec<NodeId>,
 }
 
 /// A managed entity.
@@ -155,6 +157,11 @@ impl Model {
     /// Returns the nodes of the VMs, in the order of the inventory.
     pub(crate) fn vms(&self) -> &[NodeId] {
         &self.vms
+    }
+
+    /// Returns the nodes of the datastores, in the order of the inventory.
+    pub(crate) fn datastores(&self) -> &[NodeId] {
+        &self.datastores
     }
 
     /// Returns where a VM stands.

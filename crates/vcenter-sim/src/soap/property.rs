@@ -3,6 +3,7 @@
 //! Values are built when they are asked for, and only the property that is asked for: of 10,000 VMs
 //! nobody wants all of `config`.
 
+mod datastores;
 mod devices;
 mod files;
 mod guest;
@@ -17,7 +18,7 @@ use super::call::{Call, HEALTH};
 use super::fault::{self, Outcome};
 use super::model::NodeId;
 use super::state::State;
-use super::{export, path};
+use super::{browser, export, path};
 
 /// Options that descriptors may carry.
 const EXPORT_OPTIONS: [(&str, &str); 3] =
@@ -68,6 +69,7 @@ fn top(call: &Call<'_>, state: &State, object: &MoRef, name: &str) -> Outcome<Op
             let filter = state.filters.get(&object.id).filter(|filter| call.owns(&filter.session)).ok_or_else(gone)?;
             (name == "spec").then(|| Any::new(&filter.spec, encode))
         }
+        "HostDatastoreBrowser" => browser::property(call, object, name)?,
         _ if super::is_service(object) => service(call, state, name),
         _ => return Err(gone()),
     })

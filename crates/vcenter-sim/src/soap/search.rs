@@ -1,8 +1,9 @@
 //! `SearchIndex`: objects by path, by id, by name. What is not found is no fault but nothing.
 
 use vsphere::wire::MoRef;
-use vsphere::wire::generated::{FindByInventoryPath, FindByUuid, FindChild};
+use vsphere::wire::generated::{FindByDatastorePath, FindByInventoryPath, FindByUuid, FindChild};
 
+use super::browser;
 use super::call::Call;
 use super::fault::{self, Outcome};
 use crate::identity;
@@ -11,6 +12,21 @@ use crate::identity;
 pub(crate) fn by_path(call: &Call<'_>, request: FindByInventoryPath) -> Outcome<Option<MoRef>> {
     let model = call.model();
     Ok(model.find_path(&request.inventory_path).map(|id| model.moref(id)))
+}
+
+/// `FindByDatastorePath`: the VM whose configuration file has this path.
+pub(crate) fn by_datastore_path(call: &Call<'_>, request: FindByDatastorePath) -> Outcome<Option<MoRef>> {
+    let model = call.model();
+    let datacenter = model.find(&request.datacenter).ok_or_else(|| fault::not_found(&request.datacenter))?;
+    let (name, path) = browser::parse(&request.path)?;
+    let fits = |&&id: &&usize| {
+        let Some(place) = model.place(id) else { return false };
+        let file = path.strip_prefix(place.directory.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        place.datacenter == datacenter
+            && model.node(place.datastore).name == name
+            && file.and_then(|file| file.strip_suffix(".vmx")) == Some(&place.directory)
+    };
+    Ok(model.vms().iter().find(fits).map(|&id| model.moref(id)))
 }
 
 /// `FindByUuid`, for virtual machines.

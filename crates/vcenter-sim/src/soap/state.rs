@@ -23,6 +23,7 @@ use super::session::Sessions;
 use super::task::{Change, Ended, Tasks, reference};
 use super::view::View;
 use crate::content::Delta;
+use crate::datastore::{SnapshotNow, VmNow};
 use crate::identity;
 use crate::inventory::{Inventory, Vm};
 
@@ -86,6 +87,29 @@ pub(crate) struct VmState {
     pub(crate) host: Option<NodeId>,
 }
 
+impl VmState {
+    /// Returns that on which the VM's files depend.
+    pub(crate) fn now(&self) -> VmNow {
+        let images = self.configured.images().map(|(place, image)| (place.clone(), image.to_owned()));
+        let snapshots = self.snapshots.iter().map(|snapshot| SnapshotNow {
+            moref: snapshot.moref.clone(),
+            id: snapshot.id,
+            name: snapshot.wish.name.clone(),
+            description: snapshot.wish.description.clone(),
+            created: snapshot.created.clone(),
+            has_memory: snapshot.wish.memory,
+            frozen: snapshot.frozen,
+        });
+        VmNow {
+            running: self.power == VirtualMachinePowerState::PoweredOn,
+            deltas: self.deltas.clone(),
+            annotation: self.configured.annotation.clone(),
+            images: images.collect(),
+            snapshots: snapshots.collect(),
+        }
+    }
+}
+
 /// How often a method was called.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CallStats {
@@ -118,7 +142,7 @@ const RECENT_TASKS_MAX: usize = 5;
 const PAST_LEASES_MAX: usize = 10_000;
 
 /// When VMs that run from the start on were booted: the epoch of this simulated world.
-pub(crate) const EPOCH: i64 = 1_735_689_600;
+pub(crate) const EPOCH: i64 = crate::datastore::EPOCH;
 
 /// Time between the snapshots of an inventory.
 const DAY_S: usize = 86_400;

@@ -176,6 +176,31 @@ impl Tasks {
         id
     }
 
+    /// Adds the task of work that is done when its call returns, or that has failed.
+    pub(crate) fn add_done(
+        &mut self,
+        (entity, user): (&MoRef, &str),
+        method: &'static str,
+        description_id: &'static str,
+        outcome: Result<Any, Fault>,
+    ) -> String {
+        // No VM has this number, so the end of the task changes none.
+        let subject = Subject { vm: usize::MAX, moref: entity.clone(), name: String::new(), user: user.to_owned() };
+        let id = self.add(subject, method, description_id, None);
+        if let Some(task) = self.by_id.get_mut(&id) {
+            task.started = Some(task.queued.clone());
+        }
+        let error = match outcome {
+            Ok(result) => {
+                self.set_result(&id, result);
+                None
+            }
+            Err(fault) => Some(fault),
+        };
+        self.finish(&id, error);
+        id
+    }
+
     /// Returns a task.
     pub(crate) fn get(&self, id: &str) -> Option<&Task> {
         self.by_id.get(id)

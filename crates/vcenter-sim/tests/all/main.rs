@@ -3,9 +3,12 @@
 //! Most open leases behind the back of SOAP; `soap` and `strangers` come in by the front door.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod chains;
 mod client;
 mod control;
+mod datastores;
 mod files;
+mod folder;
 mod judge;
 mod power;
 mod program;
@@ -22,5 +25,6 @@ mod soap;
 mod soap_sessions;
 mod soap_waits;
 mod strangers;
+mod strangers_files;
 mod strangers_snapshots;
 mod typed;

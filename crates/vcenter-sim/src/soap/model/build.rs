@@ -19,7 +19,7 @@ impl Model {
     /// Makes the tree. The inventory is a valid one: every VM has a datacenter and a host.
     pub(crate) fn build(inventory: &Inventory) -> Self {
         let mut builder = Builder {
-            model: Self { nodes: Vec::new(), by_id: HashMap::new(), vms: Vec::new() },
+            model: Self { nodes: Vec::new(), by_id: HashMap::new(), vms: Vec::new(), datastores: Vec::new() },
             datacenters: Vec::new(),
             folders: HashMap::new(),
             directories: HashMap::new(),
@@ -100,6 +100,7 @@ impl Builder {
             let datastore = self.add("Datastore", "datastore-", name, Some(parts.datastore_folder), Kind::Datastore);
             self.show(parts.datastore_folder, datastore);
             parts.datastores.push(datastore);
+            self.model.datastores.push(datastore);
         }
         for name in &from.networks {
             let network = self.add("Network", "network-", name, Some(parts.network_folder), Kind::Network);

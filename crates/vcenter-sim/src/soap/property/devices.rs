@@ -3,18 +3,16 @@
 //! What stores data sits where [`crate::hardware`] put it; around it are the devices that every VM
 //! has, with the keys that vSphere gives them.
 
-use vsphere::wire::MoRef;
 use vsphere::wire::generated::{
     AnyDescription, AnyVirtualDevice, Description, ParaVirtualSCSIController, VirtualAHCIController,
     VirtualBusLogicController, VirtualCdrom, VirtualController, VirtualDevice, VirtualDeviceConnectInfo, VirtualDisk,
-    VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard, VirtualEthernetCardNetworkBackingInfo, VirtualIDEController,
-    VirtualLsiLogicController, VirtualLsiLogicSASController, VirtualMachineVideoCard, VirtualNVMEController,
-    VirtualPCIController, VirtualSATAController, VirtualSCSIController, VirtualVmxnet, VirtualVmxnet3,
+    VirtualEthernetCard, VirtualEthernetCardNetworkBackingInfo, VirtualIDEController, VirtualLsiLogicController,
+    VirtualLsiLogicSASController, VirtualMachineVideoCard, VirtualNVMEController, VirtualPCIController,
+    VirtualSATAController, VirtualSCSIController, VirtualVmxnet, VirtualVmxnet3,
 };
 
 use super::super::configured::Drive;
 use super::machine::Machine;
-use crate::content::Delta;
 use crate::hardware::{Controller, ControllerKind, Place};
 use crate::identity;
 use crate::inventory::Disk;
@@ -92,34 +90,9 @@ impl Machine<'_> {
     fn disk(&self, index: usize, place: &Place, disk: &Disk) -> AnyVirtualDevice {
         let bytes = i64::try_from(disk.size.0).unwrap_or(i64::MAX);
         let mut base = self.device(place);
-        base.backing = Some(self.chain(index).into());
+        base.backing = self.backing(index).map(Into::into);
         let capacity_in_bytes = Some(bytes);
         VirtualDisk { base, capacity_in_kb: bytes / 1024, capacity_in_bytes, ..VirtualDisk::default() }.into()
-    }
-
-    /// Returns what a disk stands on: the highest link, with what is below it as its parent.
-    fn chain(&self, disk: usize) -> VirtualDiskFlatVer2BackingInfo {
-        let numbers = Delta::links(self.deltas).filter_map(|link| link.first()).map(|delta| delta.number);
-        numbers.filter(|&number| number > 0).fold(self.link(disk, ".vmdk"), |below, number| {
-            let link = self.link(disk, &format!("-{number:06}.vmdk"));
-            let delta_disk_format = Some("redoLogFormat".to_owned());
-            VirtualDiskFlatVer2BackingInfo { parent: Some(Box::new(below)), delta_disk_format, ..link }
-        })
-    }
-
-    fn link(&self, disk: usize, ending: &str) -> VirtualDiskFlatVer2BackingInfo {
-        let mut backing = VirtualDiskFlatVer2BackingInfo {
-            disk_mode: "persistent".to_owned(),
-            thin_provisioned: Some(true),
-            ..VirtualDiskFlatVer2BackingInfo::default()
-        };
-        backing.file_name = self.disk_file(disk, ending);
-        backing.datastore = Some(self.datastore());
-        backing
-    }
-
-    fn datastore(&self) -> MoRef {
-        self.call.model().moref(self.place.datastore)
     }
 
     fn card(&self) -> Option<AnyVirtualDevice> {

@@ -1,19 +1,25 @@
-//! The files of a virtual machine: their names, `layoutEx`, and how much is in them.
+//! The files of a virtual machine as its properties name them: `layoutEx`, `layout`, what disks stand on.
+//!
+//! Which files there are, [`crate::datastore`] knows; here they get keys and paths.
 
+use vsphere::wire::MoRef;
 use vsphere::wire::generated::{
-    VirtualMachineFileLayoutEx, VirtualMachineFileLayoutExDiskLayout, VirtualMachineFileLayoutExDiskUnit,
-    VirtualMachineFileLayoutExFileInfo,
+    VirtualDiskFlatVer2BackingInfo, VirtualMachineFileInfo, VirtualMachineFileLayout,
+    VirtualMachineFileLayoutDiskLayout, VirtualMachineFileLayoutEx, VirtualMachineFileLayoutExDiskLayout,
+    VirtualMachineFileLayoutExDiskUnit, VirtualMachineFileLayoutExFileInfo, VirtualMachineFileLayoutExSnapshotLayout,
+    VirtualMachineFileLayoutSnapshotLayout,
 };
 
 use super::super::clock::civil_of;
 use super::super::state::EPOCH;
 use super::machine::Machine;
-use crate::inventory::{Content, Disk};
+use crate::datastore::chain::{Link, LinkKind};
+use crate::datastore::file::{FileKind, StoredFile};
+use crate::datastore::machine::{self, MachineFiles, SnapshotFiles};
+use crate::datastore::{VmNow, allocated_bytes};
 
-/// Bytes that a configuration file is said to have; about what real ones have.
-const VMX_BYTES: u64 = 3000;
-/// Bytes of a disk's descriptor on real hosts, give or take some.
-const DESCRIPTOR_BYTES: u64 = 512;
+/// The key of a file that a snapshot does not have.
+const NO_FILE: i32 = -1;
 
 impl Machine<'_> {
     /// Returns the path of a file in the VM's directory, `[datastore] directory/name`.
@@ -27,81 +33,150 @@ impl Machine<'_> {
         self.file(&format!("{}.vmx", self.place.directory))
     }
 
-    /// Returns the path of a disk's descriptor, or of what lies beside it under another ending.
-    pub(super) fn disk_file(&self, index: usize, ending: &str) -> String {
-        let number = if index == 0 { String::new() } else { format!("_{index}") };
-        self.file(&format!("{}{number}{ending}", self.place.directory))
+    /// Returns `config.files`.
+    pub(super) fn file_info(&self) -> VirtualMachineFileInfo {
+        VirtualMachineFileInfo {
+            vm_path_name: Some(self.vmx()),
+            snapshot_directory: Some(self.file("")),
+            suspend_directory: Some(self.file("")),
+            log_directory: Some(self.file("")),
+            ..VirtualMachineFileInfo::default()
+        }
     }
 
-    /// Returns about how many bytes of a disk hold data. Counting them would walk every grain, for
-    /// 10,000 VMs while everybody else waits; real servers do not know exactly either.
+    /// Returns about how many bytes of a disk hold data.
     pub(super) fn allocated(&self, index: usize) -> u64 {
-        self.vm.disks.get(index).map_or(0, allocated)
+        self.vm.disks.get(index).map_or(0, allocated_bytes)
     }
 
-    /// Returns `layoutEx`: the configuration, the nvram if there is one, and two files for each disk.
-    pub(super) fn layout(&self) -> Option<VirtualMachineFileLayoutEx> {
+    /// Returns the datastores that hold files of the VM; that of its configuration first.
+    pub(super) fn datastores(&self) -> Vec<MoRef> {
+        let used = self.call.world.datastores.used_by(self.place.index);
+        used.into_iter().map(|datastore| self.call.datastore(datastore)).collect()
+    }
+
+    /// Returns what a disk stands on: the highest link, with what is below it as its parent.
+    pub(super) fn backing(&self, disk: usize) -> Option<VirtualDiskFlatVer2BackingInfo> {
+        let now = VmNow { deltas: self.deltas.to_vec(), ..VmNow::default() };
+        let links = machine::chain(self.call.world, self.place.index, disk, &now)?;
+        links.iter().fold(None, |below, link| Some(self.backing_of(disk, link, below)))
+    }
+
+    fn backing_of(
+        &self,
+        disk: usize,
+        link: &Link,
+        below: Option<VirtualDiskFlatVer2BackingInfo>,
+    ) -> VirtualDiskFlatVer2BackingInfo {
+        let delta_disk_format = match link.kind {
+            LinkKind::Flat => None,
+            LinkKind::Cowd => Some("redoLogFormat".to_owned()),
+            LinkKind::SeSparse => Some("seSparseFormat".to_owned()),
+        };
+        let mut backing = VirtualDiskFlatVer2BackingInfo {
+            disk_mode: "persistent".to_owned(),
+            split: Some(link.extents.len() > 1),
+            write_through: Some(false),
+            thin_provisioned: Some(self.vm.disks[disk].thin),
+            uuid: Some(crate::identity::disk_uuid(self.vm, disk).to_string().to_uppercase()),
+            content_id: Some(link.content_id.clone()),
+            parent: below.map(Box::new),
+            delta_disk_format,
+            digest_enabled: Some(false),
+            sharing: Some("sharingNone".to_owned()),
+            ..VirtualDiskFlatVer2BackingInfo::default()
+        };
+        backing.file_name = self.path_of(&link.descriptor);
+        backing.datastore = Some(self.call.datastore(link.descriptor.datastore));
+        backing
+    }
+
+    fn path_of(&self, file: &StoredFile) -> String {
+        format!("[{}] {}", self.call.world.datastores.get(file.datastore).name, file.path())
+    }
+
+    fn files(&self) -> Option<(MachineFiles, Vec<SnapshotFiles>)> {
         if !self.is_readable() {
             return None;
         }
+        let now = self.state.vms.get(self.place.index)?.now();
+        let files = MachineFiles::of(self.call.world, self.place.index, &now);
+        let snapshots = machine::snapshots(self.call.world, self.place.index, &now);
+        Some((files, snapshots))
+    }
+
+    /// Returns `layoutEx`.
+    pub(super) fn layout_ex(&self) -> Option<VirtualMachineFileLayoutEx> {
+        let (files, snapshots) = self.files()?;
         let mut layout = VirtualMachineFileLayoutEx { timestamp: civil_of(EPOCH), ..Default::default() };
-        add(&mut layout, self.vmx(), "config", VMX_BYTES);
-        if self.vm.nvram_bytes > 0 {
-            let name = self.file(&format!("{}.nvram", self.place.directory));
-            add(&mut layout, name, "nvram", self.vm.nvram_bytes);
+        for file in &files.small {
+            self.add(&mut layout, file);
         }
-        for (index, place) in self.place.layout.disks.iter().enumerate() {
-            let descriptor = add(&mut layout, self.disk_file(index, ".vmdk"), "diskDescriptor", DESCRIPTOR_BYTES);
-            let extent = add(&mut layout, self.disk_file(index, "-flat.vmdk"), "diskExtent", self.allocated(index));
-            let chain = vec![VirtualMachineFileLayoutExDiskUnit { file_key: vec![descriptor, extent] }];
-            layout.disk.push(VirtualMachineFileLayoutExDiskLayout { key: place.key, chain, ..Default::default() });
+        let mut chains = Vec::with_capacity(files.disks.len());
+        for links in &files.disks {
+            let unit = |link: &Link| {
+                let files = std::iter::once(&link.descriptor).chain(&link.extents);
+                VirtualMachineFileLayoutExDiskUnit { file_key: files.map(|file| self.add(&mut layout, file)).collect() }
+            };
+            chains.push(links.iter().map(unit).collect::<Vec<_>>());
+        }
+        let disk = |(index, chain): (usize, &[VirtualMachineFileLayoutExDiskUnit])| {
+            let key = self.place.layout.disks.get(index).map_or(0, |place| place.key);
+            VirtualMachineFileLayoutExDiskLayout { key, chain: chain.to_vec(), ..Default::default() }
+        };
+        layout.disk = chains.iter().enumerate().map(|(index, chain)| disk((index, chain))).collect();
+        for snapshot in &snapshots {
+            let data_key = self.add(&mut layout, &snapshot.state);
+            let memory_key = snapshot.memory.as_ref().map_or(NO_FILE, |file| self.add(&mut layout, file));
+            let parts = chains.iter().zip(&snapshot.links).map(|(chain, &links)| &chain[..links.min(chain.len())]);
+            layout.snapshot.push(VirtualMachineFileLayoutExSnapshotLayout {
+                key: MoRef::new("VirtualMachineSnapshot", &snapshot.moref),
+                data_key,
+                memory_key,
+                disk: parts.enumerate().map(disk).collect(),
+            });
         }
         Some(layout)
     }
-}
 
-/// Returns a disk's allocated bytes, to a thousandth of its size; that of a file counts as full.
-fn allocated(disk: &Disk) -> u64 {
-    match disk.content {
-        Content::Seeded { fill, .. } => {
-            let thousandths = (0..1000u16).find(|&part| f64::from(part) >= fill * 1000.0).unwrap_or(1000);
-            disk.size.0 / 1000 * u64::from(thousandths)
-        }
-        Content::File { .. } => disk.size.0,
+    /// Adds a file and returns its key.
+    fn add(&self, layout: &mut VirtualMachineFileLayoutEx, file: &StoredFile) -> i32 {
+        let key = i32::try_from(layout.file.len()).unwrap_or(i32::MAX);
+        let size = i64::try_from(file.allocated_bytes).unwrap_or(i64::MAX);
+        layout.file.push(VirtualMachineFileLayoutExFileInfo {
+            key,
+            name: self.path_of(file),
+            type_: file.kind.word().to_owned(),
+            size,
+            unique_size: Some(size),
+            accessible: Some(true),
+            ..VirtualMachineFileLayoutExFileInfo::default()
+        });
+        key
     }
-}
 
-/// Adds a file and returns its key.
-fn add(layout: &mut VirtualMachineFileLayoutEx, name: String, kind: &str, bytes: u64) -> i32 {
-    let key = i32::try_from(layout.file.len()).unwrap_or(i32::MAX);
-    let size = i64::try_from(bytes).unwrap_or(i64::MAX);
-    layout.file.push(VirtualMachineFileLayoutExFileInfo {
-        key,
-        name,
-        type_: kind.to_owned(),
-        size,
-        unique_size: Some(size),
-        accessible: Some(true),
-        ..VirtualMachineFileLayoutExFileInfo::default()
-    });
-    key
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::inventory::Size;
-
-    #[test]
-    fn what_is_allocated_follows_the_fill_without_a_walk() {
-        let disk = |fill| Disk {
-            size: Size(1 << 40),
-            controller: "pvscsi".to_owned(),
-            bus: 0,
-            content: Content::Seeded { seed: 1, fill, compressibility: 0.5 },
+    /// Returns `layout`, the older and smaller form.
+    pub(super) fn layout(&self) -> Option<VirtualMachineFileLayout> {
+        let (files, snapshots) = self.files()?;
+        // Beside the configuration, which needs no naming, these are names in the VM's directory.
+        let named = |kind| {
+            let of = files.small.iter().filter(move |file| file.kind == kind);
+            of.map(|file| file.name.clone()).collect::<Vec<_>>()
         };
-        assert_eq!(allocated(&disk(0.0)), 0);
-        assert_eq!(allocated(&disk(0.25)), (1 << 40) / 1000 * 250);
-        assert_eq!(allocated(&disk(1.0)), (1 << 40) / 1000 * 1000);
+        let disk = files.disks.iter().zip(&self.place.layout.disks).map(|(links, place)| {
+            let disk_file = links.iter().map(|link| self.path_of(&link.descriptor)).collect();
+            VirtualMachineFileLayoutDiskLayout { key: place.key, disk_file }
+        });
+        let snapshot = snapshots.iter().map(|snapshot| VirtualMachineFileLayoutSnapshotLayout {
+            key: MoRef::new("VirtualMachineSnapshot", &snapshot.moref),
+            snapshot_file: std::iter::once(&snapshot.state).chain(&snapshot.memory).map(|f| self.path_of(f)).collect(),
+        });
+        Some(VirtualMachineFileLayout {
+            config_file: [FileKind::Nvram, FileKind::SnapshotList].into_iter().flat_map(named).collect(),
+            log_file: named(FileKind::Log),
+            disk: disk.collect(),
+            snapshot: snapshot.collect(),
+            swap_file: None,
+        })
     }
 }

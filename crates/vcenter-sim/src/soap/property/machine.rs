@@ -2,7 +2,7 @@
 
 use vsphere::wire::generated::{
     VirtualHardware, VirtualMachineConfigInfo, VirtualMachineConfigSummary, VirtualMachineConnectionState,
-    VirtualMachineFileInfo, VirtualMachineRuntimeInfo, VirtualMachineStorageSummary, VirtualMachineSummary,
+    VirtualMachineRuntimeInfo, VirtualMachineStorageSummary, VirtualMachineSummary,
 };
 use vsphere::wire::{Any, MoRef};
 
@@ -39,10 +39,11 @@ pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, place: &VmPla
         "summary" => one(call, &machine.summary()),
         "runtime" => one(call, &machine.runtime()),
         "guest" => one(call, &machine.guest()?),
-        "layoutEx" => one(call, &machine.layout()?),
+        "layoutEx" => one(call, &machine.layout_ex()?),
+        "layout" => one(call, &machine.layout()?),
         "resourcePool" => one(call, &model.moref(place.pool)),
         "parentVApp" => one(call, &model.moref(place.vapp?)),
-        "datastore" => morefs(call, &[model.moref(place.datastore)]),
+        "datastore" => morefs(call, &machine.datastores()),
         "network" => morefs(call, &place.network.map(|id| model.moref(id)).into_iter().collect::<Vec<_>>()),
         "disabledMethod" => Some(Any::list(&disabled_methods(state, place.index), call.encode())),
         "snapshot" => one(call, &snapshots::info(state.vms.get(place.index)?, &machine.moref)?),
@@ -102,7 +103,7 @@ impl Machine<'_> {
             guest_id: self.vm.guest_id.clone(),
             annotation: Some(self.configured.annotation.clone()),
             firmware: Some(self.vm.firmware.clone()),
-            files: VirtualMachineFileInfo { vm_path_name: Some(self.vmx()), ..VirtualMachineFileInfo::default() },
+            files: self.file_info(),
             hardware: VirtualHardware {
                 num_cpu: self.vm.cpus,
                 num_cores_per_socket: Some(1),

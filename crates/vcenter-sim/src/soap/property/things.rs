@@ -1,19 +1,17 @@
 //! Properties of everything but virtual machines.
 
 use vsphere::wire::generated::{
-    DatastoreSummary, HostHardwareSummary, HostListSummary, HostRuntimeInfo, HostSystemConnectionState,
-    HostSystemPowerState, NetworkSummary,
+    HostHardwareSummary, HostListSummary, HostRuntimeInfo, HostSystemConnectionState, HostSystemPowerState,
+    NetworkSummary,
 };
 use vsphere::wire::{Any, MoRef};
 
+use super::super::browser;
 use super::super::call::{Call, HEALTH};
 use super::super::clock::civil_of;
 use super::super::model::{Datacenter, Kind, NodeId};
 use super::super::state::{EPOCH, State};
-use super::{machine, morefs, one};
-
-/// Size that every datastore claims; the disks of a simulator need none of it.
-const DATASTORE_BYTES: i64 = 64 << 40;
+use super::{datastores, machine, morefs, one};
 
 /// What every host claims to have.
 const HOST_MEMORY_BYTES: i64 = 256 << 30;
@@ -52,7 +50,7 @@ pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, name: &str) -
             "vm" => morefs(call, &model.morefs(&model.node(id).children)),
             _ => None,
         },
-        Kind::Datastore => datastore(call, id, name),
+        Kind::Datastore => datastores::property(call, id, name),
         Kind::Network => network(call, id, name),
         Kind::Vm(place) => machine::property(call, state, id, place, name),
     }
@@ -84,6 +82,7 @@ fn host(call: &Call<'_>, state: &State, id: NodeId, name: &str) -> Option<Any> {
         "vm" => morefs(call, &model.vms_where(|place| state.host_of(place) == id)),
         "datastore" => morefs(call, &all_of(call, id, |parts| &parts.datastores)),
         "network" => morefs(call, &all_of(call, id, |parts| &parts.networks)),
+        "datastoreBrowser" => one(call, &browser::of(&model.moref(id))),
         "runtime" => one(call, &host_runtime()),
         "summary" => {
             let mut summary = HostListSummary { host: Some(model.moref(id)), ..HostListSummary::default() };
@@ -118,27 +117,6 @@ fn host_runtime() -> HostRuntimeInfo {
         power_state: HostSystemPowerState::PoweredOn,
         boot_time: Some(civil_of(EPOCH)),
         ..HostRuntimeInfo::default()
-    }
-}
-
-fn datastore(call: &Call<'_>, id: NodeId, name: &str) -> Option<Any> {
-    let model = call.model();
-    match name {
-        "vm" => morefs(call, &model.vms_where(|place| place.datastore == id)),
-        "summary" => one(
-            call,
-            &DatastoreSummary {
-                datastore: Some(model.moref(id)),
-                name: model.node(id).name.clone(),
-                url: format!("ds:///vmfs/volumes/{}/", model.moref(id).id),
-                capacity: DATASTORE_BYTES,
-                free_space: DATASTORE_BYTES / 2,
-                accessible: true,
-                type_: "VMFS".to_owned(),
-                ..DatastoreSummary::default()
-            },
-        ),
-        _ => None,
     }
 }
 

@@ -1,0 +1,94 @@
+//! Directories and files of a datastore by their paths.
+//!
+//! Names are compared as they are: a path is never taken apart beyond its slashes, so there is no way
+//! out of a datastore.
+
+use std::collections::BTreeSet;
+
+use super::file::{FileKind, Lock, Source, StoredFile};
+use super::{EPOCH, VmNow, machine};
+use crate::export::{iso_len_bytes, text_seed};
+use crate::world::World;
+
+/// What stands in a directory.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
+    /// A directory, by its name.
+    Directory(String),
+    File(Box<StoredFile>),
+}
+
+impl Entry {
+    /// Returns the name in its directory.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Directory(name) => name,
+            Self::File(file) => &file.name,
+        }
+    }
+}
+
+/// Returns what stands in a directory, by name; `None` when there is no such directory. The root is the
+/// empty path. `now` tells how a VM is at this moment.
+pub(crate) fn list(
+    world: &World,
+    datastore: usize,
+    directory: &str,
+    now: &impl Fn(usize) -> VmNow,
+) -> Option<Vec<Entry>> {
+    let there = world.datastores.get(datastore);
+    let mut entries = Vec::new();
+    let mut names = BTreeSet::new();
+    let mut is_there = directory.is_empty();
+    if directory.is_empty() {
+        names.extend(there.owners.keys().cloned());
+    } else if let Some(&vm) = there.owners.get(directory) {
+        is_there = true;
+        let files = machine::all(world, vm, &now(vm)).into_iter();
+        let here = |file: &StoredFile| file.datastore == datastore && file.directory == directory;
+        entries.extend(files.filter(here).map(|file| Entry::File(Box::new(file))));
+    }
+    for iso in &there.isos {
+        let rest = match directory {
+            "" => Some(iso.as_str()),
+            _ => iso.strip_prefix(directory).and_then(|rest| rest.strip_prefix('/')),
+        };
+        let Some(rest) = rest else { continue };
+        is_there = true;
+        match rest.split_once('/') {
+            Some((name, _)) => drop(names.insert(name.to_owned())),
+            None => entries.push(Entry::File(Box::new(image(world, datastore, directory, rest)))),
+        }
+    }
+    entries.extend(names.into_iter().map(Entry::Directory));
+    entries.sort_by(|one, other| one.name().cmp(other.name()));
+    is_there.then_some(entries)
+}
+
+/// Returns what a path names: a directory, a file, or nothing.
+pub(crate) fn find(world: &World, datastore: usize, path: &str, now: &impl Fn(usize) -> VmNow) -> Option<Entry> {
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+    if path.is_empty() {
+        return Some(Entry::Directory(String::new()));
+    }
+    let entries = list(world, datastore, directory, now)?;
+    entries.into_iter().find(|entry| entry.name() == name)
+}
+
+/// Returns an image, with the bytes that leases give it.
+fn image(world: &World, datastore: usize, directory: &str, name: &str) -> StoredFile {
+    let slash = if directory.is_empty() { "" } else { "/" };
+    let seed = text_seed(&format!("[{}] {directory}{slash}{name}", world.datastores.get(datastore).name));
+    let len_bytes = iso_len_bytes(seed);
+    StoredFile {
+        datastore,
+        directory: directory.to_owned(),
+        name: name.to_owned(),
+        kind: FileKind::Image,
+        size_bytes: len_bytes,
+        allocated_bytes: len_bytes,
+        modified: EPOCH,
+        lock: Lock::Free,
+        source: Source::Noise { seed, len_bytes },
+    }
+}
