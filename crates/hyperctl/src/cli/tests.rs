@@ -70,11 +70,12 @@ fn help_of_export_explains_its_flags() {
       <VM>  Inventory path (/DC/vm/folder/name), or a name that fits exactly one VM
 
     Options:
-          --daemon <URL>            Daemon to talk to (http://host:port or unix:///path); also HYPERVISORD_URL
-      -o, --output <DIR>            Directory for the package, made when missing [default: ./export-NAME]
-          --json[=<true|false>]     Print JSON, and nothing else on standard output
-          --version[=<true|false>]  Print the version
-      -h, --help                    Print help
+          --daemon <URL>                Daemon to talk to (http://host:port or unix:///path); also HYPERVISORD_URL
+      -o, --output <DIR>                Directory for the package, made when missing [default: ./export-NAME]
+          --snapshot[=<crash|quiesce>]  Export a snapshot that is removed afterwards, so that the VM may run [default: crash]
+          --version[=<true|false>]      Print the version
+          --json[=<true|false>]         Print JSON, and nothing else on standard output
+      -h, --help                        Print help
     ");
 }
 

@@ -23,8 +23,7 @@ pub(crate) struct Args {
     /// Directory for the package, made when missing [default: ./export-NAME]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Export a snapshot made for this and removed after it, so that the VM may run: its disks as after
-    /// a loss of power (crash), or after its guest has come to rest (quiesce; needs VMware Tools)
+    /// Export a snapshot that is removed afterwards, so that the VM may run [default: crash]
     #[arg(
         long,
         num_args = 0..=1,

@@ -30,6 +30,9 @@ fn lines_that_are_right() {
         // Booleans.
         (&["list", "-json=false"], &["list", "--json=false"]),
         (&["export", "-json", "false"], &["export", "--json", "--", "false"]),
+        // So does a word that may be left out.
+        (&["export", "-snapshot", "vm1"], &["export", "--snapshot", "--", "vm1"]),
+        (&["export", "vm1", "-snapshot=quiesce"], &["export", "--snapshot=quiesce", "--", "vm1"]),
         // The last of a repeated flag wins.
         (&["list", "-filter", "a", "-filter", "b"], &["list", "--filter=b"]),
         (&["list", "-json", "-json=0"], &["list", "--json=0"]),

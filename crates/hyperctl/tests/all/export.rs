@@ -49,6 +49,28 @@ fn the_summary_names_vm_disks_bytes_proof_and_place() {
 }
 
 #[test]
+fn a_running_vm_is_refused_and_comes_out_by_snapshot() {
+    let Some(program) = built("a_running_vm_is_refused_and_comes_out_by_snapshot", "vcenter-sim") else { return };
+    let running =
+        WEB01.replace("[[vm.disk]]\nsize = \"64MiB\"", "power = \"poweredOn\"\n[[vm.disk]]\nsize = \"64MiB\"");
+    let sim = Sim::start(&program, &running, &[]);
+    let target = tempfile::tempdir().unwrap();
+    let output = target.path().to_str().unwrap();
+    let refused = sim.aim(Hyperctl::new(&["export", "web01", "-o", output])).run().expect(1);
+    assert!(refused.stderr().contains("--snapshot"), "{}", refused.stderr());
+    let run = sim.aim(Hyperctl::new(&["export", "web01", "-o", output, "-snapshot"])).run().expect(0);
+    assert!(run.stdout().contains("Snapshot  crash-consistent"), "{}", run.stdout());
+    assert!(run.stderr().contains("preparing a snapshot (crash)"), "{}", run.stderr());
+    let quiesced = target.path().join("quiesced");
+    let output = quiesced.to_str().unwrap();
+    let run = sim.aim(Hyperctl::new(&["export", "web01", "-o", output, "-snapshot=quiesce", "-json"])).run().expect(0);
+    let job = run.json();
+    assert_eq!(job["spec"]["snapshot"], "quiesce");
+    assert_eq!(job["report"]["snapshot"]["consistency"], "quiesced", "{job:#}");
+    assert_eq!((sim.open("leases"), sim.open("sessions"), sim.open("snapshots")), (0, 0, 0), "{:#}", sim.report());
+}
+
+#[test]
 fn a_password_is_in_no_argument_and_no_output() {
     let Some(program) = built("a_password_is_in_no_argument_and_no_output", "vcenter-sim") else { return };
     let sim = Sim::start(&program, WEB01, &["--bytes-per-second", "2000000"]);

@@ -1,4 +1,4 @@
-//! Signals at any moment: the VM is given back, nothing wrong is left, nobody stays behind.
+//! Signals at any moment: the VM is given back, no snapshot and nothing wrong is left, nobody stays behind.
 //!
 //! `HYPER2KVM_SEEDS` sets how many moments are tried; `./dev soak kill` tries many.
 
@@ -93,7 +93,10 @@ fn strike(test: &str, signal: &str, codes: &[i32]) {
 fn once(sim: &Sim, lane: u64, seed: u64, signal: &str, codes: &[i32]) -> bool {
     let target = tempfile::tempdir().unwrap();
     let (vm, output) = (format!("vm{lane}"), target.path().to_str().unwrap());
-    let mut hyperctl = sim.aim(Hyperctl::new(&["export", &vm, "-o", output]));
+    // Every other one by snapshot, which is one more thing to give back.
+    let by_snapshot: &[&str] = if seed.is_multiple_of(2) { &["-snapshot"] } else { &[] };
+    let arguments = [&["export", &vm, "-o", output], by_snapshot].concat();
+    let mut hyperctl = sim.aim(Hyperctl::new(&arguments));
     let child = hyperctl.spawn();
     std::thread::sleep(delay(seed, signal));
     let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
@@ -107,7 +110,7 @@ fn once(sim: &Sim, lane: u64, seed: u64, signal: &str, codes: &[i32]) -> bool {
     assert!(!blocked.contains(&format!("/{vm}\"")), "seed {seed}: {blocked}");
     // The same command brings it now, whatever the strike has left.
     if !finished && !target.path().join(format!("{vm}.ovf")).exists() {
-        sim.aim(Hyperctl::new(&["export", &vm, "-o", output])).run().expect(0);
+        sim.aim(Hyperctl::new(&arguments)).run().expect(0);
         check_target(target.path(), &vm, true, seed);
     }
     finished

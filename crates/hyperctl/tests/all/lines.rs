@@ -23,7 +23,15 @@ fn help_goes_to_standard_output_and_ends_well() {
 
 #[test]
 fn wrong_lines_end_with_2_and_say_why_on_standard_error() {
-    for args in [&[][..], &["frobnicate"], &["list", "-nope"], &["export"], &["list", "-json=2"], &["completion"]] {
+    for args in [
+        &[][..],
+        &["frobnicate"],
+        &["list", "-nope"],
+        &["export"],
+        &["list", "-json=2"],
+        &["export", "vm1", "-snapshot=memory"],
+        &["completion"],
+    ] {
         let ended = Place::new().run(args, &[]);
         assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{args:?}");
         assert!(ended.err.starts_with("error: "), "{args:?}: {}", ended.err);
@@ -37,7 +45,7 @@ fn completions_are_made_for_three_shells_by_flag_and_by_word() {
         let by_flag = Place::new().run(&["completion", "-shell", shell], &[]);
         assert_eq!((by_word.code, by_flag.code), (Some(0), Some(0)));
         assert_eq!(by_word.out, by_flag.out);
-        assert!(by_word.out.contains("hyperctl") && by_word.out.contains("export"), "{shell}");
+        assert!(["hyperctl", "export", "snapshot"].iter().all(|word| by_word.out.contains(word)), "{shell}");
     }
 }
 

@@ -184,7 +184,7 @@ impl Sim {
         self.get("/report")
     }
 
-    /// Returns how many leases or sessions are open.
+    /// Returns how many leases, sessions or snapshots of ours are open.
     pub(crate) fn open(&self, what: &str) -> u64 {
         let report = self.report();
         report["soap"]["open"][what].as_u64().unwrap_or_else(|| panic!("{what} in {report:#}"))
@@ -193,6 +193,7 @@ impl Sim {
     /// Waits until the server holds nothing of us; a killed client's child needs a moment for it.
     pub(crate) fn until_free(&self) {
         until("the end of every lease", || (self.open("leases") == 0).then_some(()));
+        until("the end of every snapshot", || (self.open("snapshots") == 0).then_some(()));
     }
 
     fn get(&self, path: &str) -> Value {
