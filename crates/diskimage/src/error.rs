@@ -75,6 +75,11 @@ impl Error {
     }
 
     pub(crate) fn io(rule: &'static str, source: std::io::Error) -> Self {
+        Self::new(ErrorKind::Io, rule).caused_by(source)
+    }
+
+    /// Returns the error for a failed write to a disk, told apart by whether there was no room.
+    pub(crate) fn write(rule: &'static str, source: std::io::Error) -> Self {
         use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         let full = matches!(source.kind(), FileTooLarge | QuotaExceeded | StorageFull);
         Self::new(if full { ErrorKind::Full } else { ErrorKind::Io }, rule).caused_by(source)

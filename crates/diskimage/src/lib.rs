@@ -9,6 +9,7 @@
 //! * [`vmdk`]: VMware's disk format, so far the stream-optimized kind that an export lease sends:
 //!   a writer, and a walker that checks a stream while it passes.
 //! * [`qcow2`]: QEMU's disk format: a reader, and a writer in any order and over crashes.
+//! * [`raw`]: the disk as it is, in a file or on a block device.
 //! * [`output`]: the file or block device that such a writer fills.
 //! * [`package`]: what surrounds the disks of an appliance: the manifest and the OVF descriptor.
 //!
@@ -26,6 +27,7 @@ mod number;
 pub mod output;
 pub mod package;
 pub mod qcow2;
+pub mod raw;
 pub mod vmdk;
 
 pub use error::{Error, ErrorKind, Result};

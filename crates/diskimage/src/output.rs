@@ -9,9 +9,11 @@
 //! may do them with another identity than ours. [`crate::raw::device`] opens block devices.
 
 mod file;
+mod life;
 mod memory;
 
 pub use file::FileOutput;
+pub(crate) use life::{Life, admit};
 pub use memory::{MemoryOutput, OutputCalls};
 
 use std::fmt;

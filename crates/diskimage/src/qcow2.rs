@@ -20,4 +20,5 @@ pub mod codec;
 pub mod entry;
 pub mod header;
 pub mod layout;
+pub mod read;
 pub mod write;

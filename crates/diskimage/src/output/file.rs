@@ -14,6 +14,9 @@ use crate::number::clip;
 /// What is written where zeros are needed and the system has no cheaper way.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
+/// The most that the system is asked to zero in one call.
+const ZERO_AT_ONCE_BYTES_MAX: u64 = 1 << 30;
+
 /// A regular file or a block device.
 #[derive(Debug)]
 pub struct FileOutput {
@@ -100,8 +103,14 @@ impl Output for FileOutput {
             return self.write_zeros(offset, len_bytes);
         }
         self.write_zeros(offset, first - offset)?;
-        if !self.zero_by_system(first, last - first)? {
-            self.write_zeros(first, last - first)?;
+        let mut at = first;
+        while at < last {
+            // A device may take seconds for a large range, and nothing can interrupt it there.
+            let piece = (last - at).min(ZERO_AT_ONCE_BYTES_MAX);
+            if !self.zero_by_system(at, piece)? {
+                self.write_zeros(at, piece)?;
+            }
+            at += piece;
         }
         self.write_zeros(last, end - last)
     }

@@ -45,7 +45,6 @@ mod space;
 mod stage;
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use libdeflater::crc32;
@@ -55,7 +54,7 @@ use super::codec::{ClusterCompressor, ClusterExpander, Pool};
 use super::layout::{CAPACITY_BYTES_MAX, Geometry, SECTOR_BYTES};
 use crate::lock::lock;
 use crate::number::{clip, u64_from};
-use crate::output::Output;
+use crate::output::{Life, Output, admit};
 use crate::{Error, Result};
 use checkpoint::{Chain, Changes, ChangesEncoder, Checkpoint, INLINE_BYTES_MAX, Shape};
 use map::Map;
@@ -141,8 +140,7 @@ pub struct Qcow2Writer {
     map: Mutex<Map>,
     space: Mutex<Space>,
     chain: Mutex<Chain>,
-    /// Set by the first error that leaves something unknown.
-    failed: AtomicBool,
+    life: Life,
 }
 
 /// A part of one guest cluster.
@@ -187,7 +185,7 @@ impl Qcow2Writer {
             map: Mutex::new(map),
             space: Mutex::new(space),
             chain: Mutex::new(chain),
-            failed: AtomicBool::new(false),
+            life: Life::default(),
         }
     }
 
@@ -206,8 +204,8 @@ impl Qcow2Writer {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.admit(offset, u64_from(bytes.len()))?;
-        self.final_on_error(|| {
+        admit(offset, u64_from(bytes.len()), self.shape.capacity_bytes)?;
+        self.life.run(|| {
             let mut rest = bytes;
             let mut reserve = self.reserve_for(offset, bytes)?;
             for piece in self.pieces(offset, u64_from(bytes.len())) {
@@ -228,8 +226,8 @@ impl Qcow2Writer {
         if len_bytes == 0 {
             return Ok(());
         }
-        self.admit(offset, len_bytes)?;
-        self.final_on_error(|| {
+        admit(offset, len_bytes, self.shape.capacity_bytes)?;
+        self.life.run(|| {
             let end = offset + len_bytes;
             let cluster_bytes = self.shape.geometry.cluster_bytes();
             let first = offset.div_ceil(cluster_bytes);
@@ -252,11 +250,8 @@ impl Qcow2Writer {
     /// # Errors
     /// As [`Self::write_at`].
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        if buf.is_empty() && offset <= self.shape.capacity_bytes {
-            return Ok(());
-        }
-        self.admit(offset, u64_from(buf.len()))?;
-        self.final_on_error(|| {
+        admit(offset, u64_from(buf.len()), self.shape.capacity_bytes)?;
+        self.life.run(|| {
             let len_bytes = u64_from(buf.len());
             let mut rest = buf;
             for piece in self.pieces(offset, len_bytes) {
@@ -276,7 +271,7 @@ impl Qcow2Writer {
     /// # Errors
     /// Final ones; what earlier checkpoints cover stays covered.
     pub fn commit(&self) -> Result<Vec<u8>> {
-        self.final_on_error(|| {
+        self.life.run(|| {
             let mut chain = lock(&self.chain);
             self.flush_all()?;
             let mut encoder = ChangesEncoder::new(self.shape.geometry);
@@ -303,24 +298,6 @@ impl Qcow2Writer {
         Ok(Changes::InImage { offset, len_bytes, checksum: crc32(&changes) })
     }
 
-    /// Checks that a range may be used and that nothing has failed before.
-    fn admit(&self, offset: u64, len_bytes: u64) -> Result<()> {
-        let capacity_bytes = self.shape.capacity_bytes;
-        match offset.checked_add(len_bytes) {
-            Some(end) if end <= capacity_bytes => Ok(()),
-            _ => Err(Error::misuse("a write or read lies inside the disk")
-                .found(format!("{len_bytes} bytes at {offset} of {capacity_bytes}"))),
-        }
-    }
-
-    /// Runs a call whose every error ends the life of this writer.
-    fn final_on_error<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
-        if self.failed.load(Ordering::Acquire) {
-            return Err(Error::misuse("a writer is not used after it failed"));
-        }
-        call().inspect_err(|_| self.failed.store(true, Ordering::Release))
-    }
-
     /// Cuts a range of the guest's disk at the borders of clusters.
     fn pieces(&self, offset: u64, len_bytes: u64) -> impl Iterator<Item = Piece> + use<> {
         let Shape { geometry, capacity_bytes, .. } = self.shape;
@@ -344,7 +321,7 @@ impl Qcow2Writer {
 }
 
 fn cannot_write(source: std::io::Error) -> Error {
-    Error::io("cannot write the image", source)
+    Error::write("cannot write the image", source)
 }
 
 fn cannot_read(source: std::io::Error) -> Error {

@@ -10,5 +10,7 @@ mod judge;
 mod model;
 mod order;
 mod qcow2;
+mod raw;
 mod round_trip;
 mod vmdk_read;
+mod writers;

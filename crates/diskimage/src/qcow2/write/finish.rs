@@ -57,7 +57,7 @@ impl Qcow2Writer {
     /// # Errors
     /// As [`Self::commit`].
     pub fn finish(self) -> Result<Qcow2Stats> {
-        self.final_on_error(|| {
+        self.life.run(|| {
             self.flush_all()?;
             let map = self.map();
             let geometry = self.shape.geometry;

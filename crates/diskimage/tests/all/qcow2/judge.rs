@@ -8,11 +8,12 @@ use std::process::Command;
 use diskimage::output::FileOutput;
 use diskimage::qcow2::write::{Options, Qcow2Writer};
 
-use super::disk::{COMPRESSIONS, Call, Model, Random, options};
+use super::disk::{COMPRESSIONS, options};
+use crate::writers::{Call, Model, Random};
 
 const CAPACITY: usize = 40 * 65536 + 5 * 512;
 
-fn judge_present(test: &str) -> bool {
+pub(super) fn judge_present(test: &str) -> bool {
     judges::qemu_img(test).is_some()
 }
 
