@@ -128,9 +128,7 @@ impl RawWriter {
         admit(offset, u64_from(bytes.len()), self.capacity_bytes)?;
         self.life.run(|| {
             if self.output.starts_as_zero() {
-                return for_each_run(offset, bytes, |start, run, zero| {
-                    self.write_run(offset + u64_from(start), run, zero)
-                });
+                return self.write_to_file(offset, bytes);
             }
             if bytes.len() >= DEVICE_ZERO_LEN_MIN && is_zero(bytes) {
                 return self.output.zero(offset, u64_from(bytes.len())).map_err(cannot_write);
@@ -139,18 +137,28 @@ impl RawWriter {
         })
     }
 
-    /// Writes a run of blocks of a file that are all zero, or all not.
-    fn write_run(&self, offset: u64, run: &[u8], zero: bool) -> Result<()> {
-        let range = offset..offset + u64_from(run.len());
-        if !zero {
+    /// Writes blocks that are not zero, and makes holes where others were written before.
+    fn write_to_file(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        // Zeros first: what this call itself writes nearby must not count as written before.
+        for_each_run(offset, bytes, |start, run, zero| {
+            let range = offset + u64_from(start)..offset + u64_from(start + run.len());
+            if !zero || self.written.next_in(range.clone()).is_none() {
+                Ok(())
+            } else if run.len() >= BLOCK_LEN {
+                self.zero_written(range.start, range.end)
+            } else {
+                self.output.write_all_at(run, range.start).map_err(cannot_write)
+            }
+        })?;
+        for_each_run(offset, bytes, |start, run, zero| {
+            if zero {
+                return Ok(());
+            }
+            let range = offset + u64_from(start)..offset + u64_from(start + run.len());
             // Before the write, so that zeros which come next are not left out.
-            self.written.mark(range);
-        } else if self.written.next_in(range.clone()).is_none() {
-            return Ok(());
-        } else if run.len() >= BLOCK_LEN {
-            return self.zero_written(range.start, range.end);
-        }
-        self.output.write_all_at(run, offset).map_err(cannot_write)
+            self.written.mark(range.clone());
+            self.output.write_all_at(run, range.start).map_err(cannot_write)
+        })
     }
 
     /// Makes a range of the disk read as zero; in a file what was never written costs nothing.
