@@ -130,7 +130,7 @@ impl Lease {
             Ok(info) => Ok(Self::start(pending, &info)),
             Err(error) => {
                 pending.abort("the lease did not become ready").await;
-                Err(error)
+                Err(gone(error))
             }
         }
     }
@@ -201,7 +201,7 @@ impl Lease {
                 debug!(%error, "the manifest will have SHA-1");
                 Ok(false)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(gone(error)),
         }
     }
 
@@ -215,7 +215,7 @@ impl Lease {
         match self.session.read(&self.moref, &call).await {
             Ok(entries) => Ok(Some(entries)),
             Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => Err(gone(error)),
         }
     }
 
@@ -321,6 +321,16 @@ async fn wait_ready(session: &Session, moref: &MoRef) -> Result<HttpNfcLeaseInfo
     match object.get::<LocalizedMethodFault>("error")? {
         Some(fault) => Err(Error::from_fault(doing, &fault)),
         None => Err(Error::new(ErrorKind::Fault, doing).with_source("no reason given")),
+    }
+}
+
+/// A lease that is not found any more has timed out or went with its session: no other object is missing.
+fn gone(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::SessionLost => {
+            Error::new(ErrorKind::SessionLost, "the server has ended the export lease").with_source(error)
+        }
+        _ => error,
     }
 }
 

@@ -204,6 +204,21 @@ impl Session {
     /// When the server cannot be told.
     pub async fn logout(self) -> Result<()> {
         self.stop_keeper();
+        self.log_out().await
+    }
+
+    /// Ends the session and logs in again: what belonged to it goes with it, also what we do not know of
+    /// because the reply that named it was lost.
+    ///
+    /// # Errors
+    /// When the server cannot be told, or as [`Session::login`].
+    pub async fn restart(&self) -> Result<()> {
+        let seen = self.generation();
+        self.log_out().await?;
+        self.renew_since(seen).await
+    }
+
+    async fn log_out(&self) -> Result<()> {
         let this = self.session_manager()?;
         // A renewal that somebody gave up waiting for would bring a session after the end of this one.
         let deadline = Instant::now() + LOGOUT_TIMEOUT;

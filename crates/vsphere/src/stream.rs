@@ -91,7 +91,7 @@ impl HostStream {
     /// # Errors
     /// [`ErrorKind::Unreachable`], [`ErrorKind::Certificate`], [`ErrorKind::Cancelled`], or
     /// [`ErrorKind::Protocol`] for an answer that is not the file from its beginning, or not the part of it
-    /// that was asked for; [`ErrorKind::SessionLost`] when the cookie does not count any more.
+    /// that was asked for; [`ErrorKind::SessionLost`] when the cookie or the lease does not count any more.
     pub fn open(request: &StreamRequest) -> Result<Self> {
         let parsed = ServerUrl::parse(&request.url)
             .map_err(|reason| Error::new(ErrorKind::Protocol, format!("read the URL of a file: {reason}")))?;
@@ -230,6 +230,8 @@ fn is_part(said: &str, asked: &Range<u64>) -> bool {
 fn status_kind(status: StatusCode, with_cookie: bool) -> ErrorKind {
     match status.as_u16() {
         401 if with_cookie => ErrorKind::SessionLost,
+        // A lease's URL is right as long as there is the lease.
+        404 | 410 if !with_cookie => ErrorKind::SessionLost,
         401 | 403 => ErrorKind::Permission,
         404 | 410 => ErrorKind::NotFound,
         502..=504 => ErrorKind::Unreachable,

@@ -57,7 +57,15 @@ pub(super) async fn run(
         None => Lease::export_vm(session, &plan.vm.moref, cancel).await,
         Some(snapshot) => Lease::export_snapshot(session, snapshot, cancel).await,
     };
-    let lease = lease.map_err(|error| refusal::explain(&plan.vm.path, error))?;
+    let lease = match lease {
+        Ok(lease) => lease,
+        Err(error) => {
+            if error.kind() == vsphere::ErrorKind::Unreachable {
+                forget_lost_lease(session).await;
+            }
+            return Err(refusal::explain(&plan.vm.path, error));
+        }
+    };
     let way = Way { session, lease: &lease, plan, snapshot, reporter, cancel };
     let proven = tokio::select! {
         proven = way.prove(package) => proven,
@@ -78,6 +86,14 @@ pub(super) async fn run(
             lease.abort(&error.to_string()).await;
             Err(error)
         }
+    }
+}
+
+/// The answer may have been the only thing that was lost: then a lease that nobody can name holds the VM.
+/// It belongs to the session, which is this export's alone, and ends with it.
+async fn forget_lost_lease(session: &Session) {
+    if let Err(error) = session.restart().await {
+        tracing::warn!(%error, "an export lease may be left to its timeout");
     }
 }
 
