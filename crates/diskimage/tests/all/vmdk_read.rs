@@ -2,4 +2,8 @@
 
 mod build;
 mod chains;
+mod made;
+mod odd;
+mod others;
 mod stream;
+mod tables;
