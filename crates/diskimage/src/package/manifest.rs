@@ -145,6 +145,14 @@ impl Manifest {
         other.entries.into_iter().try_for_each(|entry| self.insert(entry))
     }
 
+    /// Returns this manifest with names relative to another place, from which its own folder is
+    /// `folder`, with a slash at its end.
+    #[must_use]
+    pub fn in_folder(mut self, folder: &str) -> Self {
+        self.entries.iter_mut().for_each(|entry| entry.name.insert_str(0, folder));
+        self
+    }
+
     /// Parses a manifest.
     ///
     /// `own_name` is the name of the manifest itself: an entry for it, which some tools write with

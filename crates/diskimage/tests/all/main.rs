@@ -9,6 +9,7 @@ mod garbage;
 mod judge;
 mod model;
 mod order;
+mod packages;
 mod qcow2;
 mod raw;
 mod round_trip;
