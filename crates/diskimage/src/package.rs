@@ -9,7 +9,7 @@
 //!
 //! * [`Package`] opens one and finds its disks, where they are if that can be.
 //! * [`tar`], [`zip`] and [`unpack`] read archives.
-//! * [`ovf`] reads and writes the descriptor.
+//! * [`ovf`] reads and writes the descriptor; [`ova`] writes whole archives.
 //! * [`manifest`] writes and reads the manifest, [`verify`] compares, [`certificate`] is only seen.
 //! * [`vmx`] reads what VMware keeps beside the disks of a machine that is in no package.
 //! * [`machine`] is the machine that a descriptor or a `.vmx` describes.
@@ -25,6 +25,7 @@ pub mod href;
 pub mod machine;
 pub mod manifest;
 mod open;
+pub mod ova;
 pub mod ovf;
 mod parts;
 pub mod tar;

@@ -30,6 +30,16 @@ pub fn xmllint(test: &str) -> Option<PathBuf> {
     on_path(test, "xmllint")
 }
 
+/// Finds GNU tar.
+pub fn tar(test: &str) -> Option<PathBuf> {
+    on_path(test, "tar")
+}
+
+/// Finds Python, for what its standard library reads and writes.
+pub fn python(test: &str) -> Option<PathBuf> {
+    on_path(test, "python3")
+}
+
 /// Finds `vcsim`, VMware's own simulator, a server that we did not write.
 pub fn vcsim(test: &str) -> Option<PathBuf> {
     cached(test, "bin/vcsim")

@@ -3,4 +3,6 @@
 mod archives;
 mod build;
 mod damage;
+mod judges;
+mod ova;
 mod variants;
