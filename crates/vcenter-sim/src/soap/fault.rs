@@ -1,11 +1,11 @@
 //! The faults that the simulator raises, each with a sentence for people.
 
 use vsphere::wire::generated::{
-    ApplicationQuiesceFault, ConcurrentAccess, FileFault, FileNotFound, InvalidArgument, InvalidCollectorVersion, InvalidDatastore, InvalidDatastorePath, InvalidDeviceSpec,
-    InvalidLogin, InvalidName, InvalidPowerState, InvalidProperty, InvalidRequest, InvalidState, InvalidType,
-    InvalidVmConfig, LocalizedMethodFault, ManagedObjectNotFound, MethodNotFound, NoDiskSpace, NoPermission,
-    NotAuthenticated, NotSupported, RequestCanceled, SystemError, TaskInProgress, Timedout, TooManySnapshotLevels,
-    ToolsUnavailable, VirtualMachinePowerState,
+    ApplicationQuiesceFault, ConcurrentAccess, FileFault, FileNotFound, InvalidArgument, InvalidCollectorVersion,
+    InvalidDatastore, InvalidDatastorePath, InvalidDeviceSpec, InvalidLogin, InvalidName, InvalidPowerState,
+    InvalidProperty, InvalidRequest, InvalidState, InvalidType, InvalidVmConfig, LocalizedMethodFault,
+    ManagedObjectNotFound, MethodNotFound, NoDiskSpace, NoPermission, NotAuthenticated, NotSupported, RequestCanceled,
+    SystemError, TaskInProgress, Timedout, TooManySnapshotLevels, ToolsUnavailable, VirtualMachinePowerState,
 };
 use vsphere::wire::{Fault, MoRef};
 

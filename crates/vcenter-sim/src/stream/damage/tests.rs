@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use super::*;
 use crate::content::DiskContent;
-use crate::inventory::{Content, Disk, Size};
+use crate::inventory::{Content, Disk};
 use crate::stream::{FileStream, Made};
 
 fn disk(fill: f64) -> Arc<DiskContent> {
     let content = Content::Seeded { seed: 4, fill, compressibility: 0.5 };
     // More than one grain table (32 MiB each).
-    let disk = Disk { size: Size(40 << 20), controller: "pvscsi".to_owned(), bus: 0, content };
+    let disk = Disk::new(40 << 20, content);
     Arc::new(DiskContent::open(&disk).unwrap())
 }
 
