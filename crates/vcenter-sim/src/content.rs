@@ -199,7 +199,7 @@ impl DiskContent {
     }
 
     /// Returns whether it is plain that nothing but zeros follows from a grain on.
-    fn is_zero_from(&self, index: u64) -> bool {
+    pub(crate) fn is_zero_from(&self, index: u64) -> bool {
         match &self.kind {
             Kind::Seeded(seeded) => seeded.is_empty(),
             Kind::File(file) => index * GRAIN_BYTES >= file.len_bytes(),

@@ -19,13 +19,10 @@ impl Index {
     pub(super) fn build(layer: &Layer, grains: u64, grains_per_table: u64) -> Self {
         let count = usize::try_from(grains.div_ceil(grains_per_table)).expect("a disk has at most 2^26 tables");
         let mut index = Self { tables: vec![0; count + 1], grains: vec![0; count + 1] };
-        if layer.is_empty() {
-            return index;
-        }
-        let (mut tables, mut data) = (0, 0);
+        let (mut tables, mut data, end) = (0, 0, layer.end(grains));
         for (table, first) in (0..count).zip((0..grains).step_by(step(grains_per_table))) {
             let mut present = 0;
-            for grain in first..grains.min(first + grains_per_table) {
+            for grain in first..end.min(first + grains_per_table) {
                 match layer.held(grain) {
                     Held::Nothing => {}
                     Held::Zeros => present = 1,

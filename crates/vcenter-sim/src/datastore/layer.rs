@@ -22,6 +22,9 @@ use crate::content::{Delta, DiskContent, GRAIN_BYTES, mix};
 /// Part of the grains that a declared link holds, in 1/65536: enough that a small disk has some in each.
 const DECLARED_SHARE: u16 = 0x1800;
 
+/// Grains at the front of a disk, a GiB of them, of which declared links hold zeros, too.
+const ZEROS_BELOW: u64 = 1 << 14;
+
 /// What a link says about one grain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Held {
@@ -58,8 +61,6 @@ impl Declared {
     /// Returns whether a link above the base holds a grain. Where the content has nothing, links hold
     /// zeros at the front of a disk only, so that those of a large empty disk are small.
     fn holds(&self, link: usize, grain: u64) -> bool {
-        /// The first GiB.
-        const ZEROS_BELOW: u64 = 1 << 14;
         self.owners[link].wrote(self.disk, grain) && (self.content.may_have_data(grain) || grain < ZEROS_BELOW)
     }
 
@@ -146,11 +147,16 @@ impl Layer {
         }
     }
 
-    /// Returns whether it is plain that nothing is held.
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Returns a grain from which on it is plain that nothing is held, of a disk with `grains`: a large empty
+    /// disk need not be walked.
+    pub(crate) fn end(&self, grains: u64) -> u64 {
+        let is_unwritten = self.writes().iter().all(|delta| delta.share == 0);
         match self {
-            Self::Declared(..) => false,
-            Self::Written(_, deltas) => deltas.iter().all(|delta| delta.share == 0),
+            Self::Written(..) if is_unwritten => 0,
+            Self::Declared(declared, ..) if is_unwritten && declared.content.is_zero_from(ZEROS_BELOW) => {
+                grains.min(ZEROS_BELOW)
+            }
+            _ => grains,
         }
     }
 
