@@ -56,6 +56,8 @@ pub struct Offer<'a> {
     pub images: Vec<(Place, String)>,
     /// What the guest wrote above the disks, up to the state that is exported.
     pub deltas: &'a [Delta],
+    /// Whether the nvram is offered, where the VM has one.
+    pub nvram: bool,
 }
 
 impl<'a> Offer<'a> {
@@ -63,7 +65,13 @@ impl<'a> Offer<'a> {
     #[must_use]
     pub fn of(vm: &'a Vm, vm_moref: &'a str) -> Self {
         let drives = Layout::of(vm).map(|layout| layout.cdroms).unwrap_or_default();
-        Self { vm, vm_moref, images: drives.into_iter().zip(vm.isos.iter().cloned()).collect(), deltas: &[] }
+        Self {
+            vm,
+            vm_moref,
+            images: drives.into_iter().zip(vm.isos.iter().cloned()).collect(),
+            deltas: &[],
+            nvram: true,
+        }
     }
 }
 
@@ -239,7 +247,7 @@ impl Exports {
     }
 
     fn files_of(&self, offer: &Offer<'_>, ticket: &str) -> Vec<Arc<LeaseFile>> {
-        let Offer { vm, vm_moref, images, deltas } = offer;
+        let Offer { vm, vm_moref, images, deltas, nvram } = offer;
         let (Some(contents), Ok(layout)) = (self.disks.get(&vm.path), Layout::of(vm)) else {
             return Vec::new();
         };
@@ -247,7 +255,7 @@ impl Exports {
             let source = FileSource::Disk(DiskContent::layered(content, index, deltas));
             (layout.export_key(vm_moref, place), format!("disk-{index}.vmdk"), source)
         });
-        let nvram = (vm.nvram_bytes > 0).then(|| {
+        let nvram = (*nvram && vm.nvram_bytes > 0).then(|| {
             let source = FileSource::Blob { seed: text_seed(&vm.path), len_bytes: vm.nvram_bytes };
             (format!("/{vm_moref}/nvram"), "file-0.nvram".to_owned(), source)
         });

@@ -112,11 +112,11 @@ impl FileSource {
     }
 
     fn open_path(&self, path: &str, encoding: Encoding, range: Option<Range<u64>>) -> Result<HostStream> {
-        let seen = self.session.generation();
         match self.open_once(path, encoding, range.clone()) {
             Err(error) if error.kind() == ErrorKind::SessionLost => {
                 debug!(%error, "opening a file again with a new session");
-                self.runtime.block_on(self.session.renew_since(seen))?;
+                // Only a call tells whether it is the session that is gone; then it is renewed.
+                self.runtime.block_on(self.session.probe())?;
                 self.open_once(path, encoding, range)
             }
             result => result,

@@ -185,12 +185,13 @@ impl Session {
         work().await
     }
 
-    /// Logs in again unless that was done since `seen`: for what is refused outside of calls.
+    /// Makes sure that there is a session, by a call that does nothing.
     ///
     /// # Errors
-    /// As [`Session::login`].
-    pub(crate) async fn renew_since(&self, seen: u64) -> Result<()> {
-        self.renew_before(seen, Instant::now() + CALL_TIMEOUT).await
+    /// As [`Session::call`].
+    pub(crate) async fn probe(&self) -> Result<()> {
+        let this = service_instance();
+        self.read(&this, &CurrentTime { this: this.clone() }).await.map(drop)
     }
 
     /// Returns a number that grows with every login.
@@ -215,7 +216,7 @@ impl Session {
     pub async fn restart(&self) -> Result<()> {
         let seen = self.generation();
         self.log_out().await?;
-        self.renew_since(seen).await
+        self.renew_before(seen, Instant::now() + CALL_TIMEOUT).await
     }
 
     async fn log_out(&self) -> Result<()> {
@@ -249,8 +250,7 @@ impl Session {
                 tokio::time::sleep(KEEP_ALIVE_EVERY).await;
                 let Some(inner) = weak.upgrade() else { return };
                 let session = Self { inner };
-                let this = service_instance();
-                if let Err(error) = session.read(&this, &CurrentTime { this: this.clone() }).await {
+                if let Err(error) = session.probe().await {
                     debug!(%error, "keep-alive failed");
                 }
             }

@@ -13,7 +13,6 @@ use migrate::export::{Request, SnapshotPolicy};
 use migrate::{Error, ErrorKind};
 use tokio_util::sync::CancellationToken;
 use vcenter_sim::faults::Settings;
-use vcenter_sim::faults::rule::parse_json;
 
 use crate::lab::{Heard, Lab};
 
@@ -45,10 +44,6 @@ async fn once(lab: &Lab, snapshot: Option<SnapshotPolicy>) -> Result<(), Error> 
     result.map(drop)
 }
 
-fn rule(lab: &Lab, text: &str) {
-    lab.simulator.world().faults.add_rules(parse_json(text).unwrap()).unwrap();
-}
-
 /// Returns whether a rule has struck, and removes it.
 fn struck(lab: &Lab, name: &str) -> bool {
     let faults = &lab.simulator.world().faults;
@@ -63,10 +58,9 @@ async fn a_session_that_dies_at_any_call_ends_well_or_says_what_to_do() {
         let (mut survived, mut said) = (0, 0);
         for call in 1.. {
             let name = format!("session {snapshot:?} {call}");
-            rule(
-                &lab,
-                &format!(r#"{{"name":"{name}","when":{{"method":"*"}},"then":{{"kill_session":true}},"nth":{call}}}"#),
-            );
+            lab.rules(&[&format!(
+                r#"{{"name":"{name}","when":{{"method":"*"}},"then":{{"kill_session":true}},"nth":{call}}}"#
+            )]);
             let result = once(&lab, snapshot).await;
             if !struck(&lab, &name) {
                 result.unwrap();
@@ -98,10 +92,9 @@ async fn a_reply_that_is_lost_at_any_call_leaves_nothing_behind() {
         }
         for nth in 1..=count.as_u64().unwrap() {
             let name = format!("{method} {nth}");
-            rule(
-                &lab,
-                &format!(r#"{{"name":"{name}","when":{{"method":"{method}"}},"then":{{"reset_at":0}},"nth":{nth}}}"#),
-            );
+            lab.rules(&[&format!(
+                r#"{{"name":"{name}","when":{{"method":"{method}"}},"then":{{"reset_at":0}},"nth":{nth}}}"#
+            )]);
             let result = once(&lab, Some(SnapshotPolicy::Crash)).await;
             if !struck(&lab, &name) {
                 // How often a wait is answered depends on the moment.

@@ -11,6 +11,7 @@ use migrate::{Error, Result};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use vcenter_sim::faults::Settings;
+use vcenter_sim::faults::rule::parse_json;
 use vcenter_sim::{Inventory, Options, Simulator};
 
 /// One VM with two disks and nvram; small, so that a test is quick.
@@ -183,6 +184,12 @@ impl Lab {
 
     fn stats(&self) -> serde_json::Value {
         self.simulator.world().stats.report()
+    }
+
+    /// Adds rules, each one JSON object.
+    pub(crate) fn rules(&self, rules: &[&str]) {
+        let rules = rules.iter().flat_map(|rule| parse_json(rule).unwrap()).collect();
+        self.simulator.world().faults.add_rules(rules).unwrap();
     }
 
     /// Changes faults while the simulator runs.

@@ -38,6 +38,8 @@ pub struct Settings {
     pub several_leases_per_vm: bool,
     /// Most objects in one page of the PropertyCollector, whatever the client asks.
     pub max_page_size: Option<u32>,
+    /// Leaves the nvram out of leases, as older hosts do.
+    pub lease_without_nvram: bool,
     /// Answers `HttpNfcLeaseGetManifest` with `NotSupported`.
     pub manifest_unsupported: bool,
     /// Answers `CreateDescriptor` with a fault.
@@ -108,6 +110,7 @@ impl Default for Settings {
             single_use_tickets: false,
             several_leases_per_vm: false,
             max_page_size: None,
+            lease_without_nvram: false,
             manifest_unsupported: false,
             create_descriptor_fault: false,
             complete_fault: false,

@@ -71,7 +71,8 @@ fn open(
     }
     let images = configured.images().map(|(place, iso)| (place.clone(), iso.to_owned())).collect();
     let vm = &call.world.inventory.vms[subject.vm];
-    let items = call.world.exports.open_offer(&id, &Offer { vm, vm_moref: &subject.moref.id, images, deltas });
+    let nvram = !settings.lease_without_nvram;
+    let items = call.world.exports.open_offer(&id, &Offer { vm, vm_moref: &subject.moref.id, images, deltas, nvram });
     let index = subject.vm;
     let task = state.tasks.add_export(subject, method);
     state.note_task(index, &task);
