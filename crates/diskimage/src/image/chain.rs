@@ -197,6 +197,14 @@ impl Disk for Image {
         })?;
         Ok(runs.into_list())
     }
+
+    fn check(&self) -> Result<()> {
+        self.links.iter().try_for_each(|link| link.disk.check())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.links.iter().flat_map(|link| link.disk.warnings()).collect()
+    }
 }
 
 #[cfg(test)]

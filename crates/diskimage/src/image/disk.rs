@@ -44,6 +44,19 @@ pub trait Disk: Send + Sync {
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// Checks what no single read can see: that all metadata make sense together.
+    ///
+    /// A read finds a pointer that leads nowhere; this finds one that leads to the data of another.
+    /// What is odd but possible comes out in [`Disk::warnings`]. Formats that have nothing to check
+    /// do nothing; a stream is read from front to back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Disk::read_at`].
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A run of bytes of one kind.
@@ -171,6 +184,10 @@ macro_rules! disk_behind {
 
             fn warnings(&self) -> Vec<String> {
                 (**self).warnings()
+            }
+
+            fn check(&self) -> Result<()> {
+                (**self).check()
             }
         }
     };

@@ -47,6 +47,8 @@ pub struct Descriptor {
     pub encrypted: bool,
     /// The extents, in the order in which they make up the disk.
     pub extents: Vec<Extent>,
+    /// How many lines are neither of these nor a plain comment; one may have been an extent.
+    pub strange_lines: usize,
     /// The keys that start with `ddb.`, in lower case and without that start.
     pub database: BTreeMap<String, String>,
 }

@@ -20,6 +20,7 @@
 //! the journal of a seSparse delta, and an opinion about what a mismatch of content ids means.
 
 mod chain;
+mod check;
 mod concat;
 mod constant;
 mod cowd;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The text ends at the first NUL. Blanks may stand anywhere between words. A line that is none of
-//! these is skipped, but one that starts like an extent must be one: a lost extent is a shorter
+//! these is counted and skipped, but one that starts like an extent must be one: a lost extent is a shorter
 //! disk.
 
 use super::{Access, DESCRIPTOR_BYTES_MAX, Descriptor, EXTENTS_MAX, Extent, ExtentKind, LINE_BYTES_MAX, LINES_MAX};
@@ -46,7 +46,12 @@ impl Descriptor {
     }
 
     fn take_line(&mut self, line: &str) -> Result<()> {
-        if line.is_empty() || line.starts_with('#') {
+        if line.is_empty() {
+            return Ok(());
+        }
+        if line.starts_with('#') {
+            // No writer's comments have quotes; a line end that was damaged can hide an extent here.
+            self.strange_lines += usize::from(line.contains('"'));
             return Ok(());
         }
         if let Some(extent) = parse_extent(line)? {
@@ -56,6 +61,8 @@ impl Descriptor {
             self.extents.push(extent);
         } else if let Some((key, value)) = line.split_once('=') {
             self.take_key(&key.trim().to_ascii_lowercase(), unquoted(value.trim()));
+        } else {
+            self.strange_lines += 1;
         }
         Ok(())
     }
@@ -191,7 +198,7 @@ mod tests {
         };
         assert_eq!(descriptor.extents[0], extent);
         assert_eq!(descriptor.extents[1].kind, ExtentKind::Zero);
-        assert_eq!(descriptor.capacity_sectors(), Some(64));
+        assert_eq!((descriptor.capacity_sectors(), descriptor.strange_lines), (Some(64), 1));
         assert!(descriptor.has_parent());
     }
 
@@ -211,6 +218,12 @@ mod tests {
         ] {
             assert_eq!(error_kind(line), ErrorKind::Corrupt, "{line}");
         }
+    }
+
+    #[test]
+    fn an_extent_that_a_comment_swallowed_is_noticed() {
+        assert_eq!(parse("# Extent description*RW 8 FLAT \"a\" 0\nRW 8 FLAT \"b\"").strange_lines, 1);
+        assert_eq!(parse("# Disk DescriptorFile\n#DDB\n").strange_lines, 0);
     }
 
     #[test]

@@ -67,6 +67,10 @@ impl Disk for Concat {
         Ok(runs.into_list())
     }
 
+    fn check(&self) -> Result<()> {
+        self.parts.iter().try_for_each(|(_, part)| part.check())
+    }
+
     fn warnings(&self) -> Vec<String> {
         self.parts.iter().flat_map(|(_, part)| part.warnings()).collect()
     }

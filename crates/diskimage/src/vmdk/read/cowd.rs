@@ -1,5 +1,6 @@
 //! The tables of a delta of ESX.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::grains::{ABSENT, GrainMap, Place, ZERO};
@@ -42,11 +43,15 @@ impl CowdMap {
         Ok(Self { source, header, caches: caches.clone(), owner, oddities })
     }
 
-    fn load(&self, number: u64) -> Result<Arc<[Place]>> {
+    fn directory_entry(&self, number: u64) -> Result<u32> {
         let directory = self.header.directory.bytes().expect("the directory lies in the file");
         let mut entry = [0; 4];
         self.source.read_at(directory + number * ENTRY_BYTES, &mut entry)?;
-        let table = u32::from_le_bytes(entry);
+        Ok(u32::from_le_bytes(entry))
+    }
+
+    fn load(&self, number: u64) -> Result<Arc<[Place]>> {
+        let table = self.directory_entry(number)?;
         if table == 0 {
             return Ok(Arc::new([]));
         }
@@ -102,6 +107,23 @@ impl GrainMap for CowdMap {
     fn table(&self, number: u64) -> Result<Arc<[Place]>> {
         let load = || self.load(number).map_err(|error| error.in_file(self.source.name()));
         self.caches.tables.get((self.owner, number), load)
+    }
+
+    fn metadata(&self, claim: &mut dyn FnMut(Range<u64>) -> Result<()>) -> Result<()> {
+        claim(0..u64_from(HEADER_LEN))?;
+        let directory_len = u64::from(self.header.directory_entries) * ENTRY_BYTES;
+        claim(table_range(&*self.source, self.header.directory, directory_len)?)?;
+        for number in 0..u64::from(self.header.directory_entries) {
+            let table = self.directory_entry(number)?;
+            if table != 0 {
+                claim(table_range(&*self.source, Sector(table.into()), u64_from(TABLE_LEN))?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn data_start(&self) -> u64 {
+        self.header.directory.0 * SECTOR_BYTES
     }
 
     fn oddities(&self) -> &Oddities {

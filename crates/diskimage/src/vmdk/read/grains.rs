@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::check::check_grains;
 use crate::Result;
 use crate::image::ByteSource;
 use crate::image::disk::{Disk, Extent, ExtentKind, Runs, check_bounds, read_range};
@@ -40,6 +41,16 @@ pub(super) trait GrainMap: Send + Sync {
     ///
     /// The places were checked: a grain lies behind the metadata and inside the file.
     fn table(&self, number: u64) -> Result<Arc<[Place]>>;
+
+    /// Tells `claim` which bytes of the file are metadata: headers, directories, tables.
+    ///
+    /// # Errors
+    ///
+    /// Those of `claim`, and of reading directories.
+    fn metadata(&self, claim: &mut dyn FnMut(Range<u64>) -> Result<()>) -> Result<()>;
+
+    /// Returns from which byte on a sound file has little that belongs to nothing.
+    fn data_start(&self) -> u64;
 
     /// Returns where oddities go.
     fn oddities(&self) -> &Oddities;
@@ -157,5 +168,14 @@ impl<M: GrainMap> Disk for PlainGrains<M> {
 
     fn warnings(&self) -> Vec<String> {
         self.map.oddities().all()
+    }
+
+    fn check(&self) -> Result<()> {
+        let unclaimed = check_grains(&self.map)?;
+        if unclaimed >= self.map.grain_bytes() {
+            let name = self.map.source().name();
+            self.map.oddities().note(format!("{unclaimed} bytes of {name} belong to nothing"));
+        }
+        Ok(())
     }
 }

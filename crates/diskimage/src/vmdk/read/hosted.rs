@@ -5,6 +5,7 @@
 //! nothing says which is right. After an unclean shutdown the second may lag behind, so then the
 //! first counts, as in QEMU.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::grains::{ABSENT, GrainMap, Place, ZERO};
@@ -93,17 +94,21 @@ impl HostedMap {
         }
     }
 
+    /// Returns the sector of a table, 0 for an absent one. The directory lies in the file.
+    fn directory_entry(&self, directory: Sector, number: u64) -> Result<u32> {
+        let mut entry = [0; 4];
+        self.source.read_at(directory.0 * SECTOR_BYTES + number * ENTRY_BYTES, &mut entry)?;
+        Ok(u32::from_le_bytes(entry))
+    }
+
     /// Returns one copy of a table, checked; no places where it is absent or empty.
     fn copy(&self, directory: Sector, number: u64) -> Result<Arc<[Place]>> {
         self.check_directory(directory)?;
-        let entry_place = directory.bytes().expect("the directory lies in the file") + number * ENTRY_BYTES;
-        let mut entry = [0; 4];
-        self.source.read_at(entry_place, &mut entry)?;
-        let table = u32::from_le_bytes(entry);
+        let table = self.directory_entry(directory, number)?;
         if table == 0 {
             return Ok(Arc::new([]));
         }
-        self.check_behind_descriptor(table.into(), "table").map_err(|error| error.or_at(entry_place))?;
+        self.check_behind_descriptor(table.into(), "table")?;
         let entries = self.header.table_entries();
         let len = clip(usize::MAX, u64::from(entries) * ENTRY_BYTES);
         let bytes = read_table(&*self.source, Sector(table.into()), len)?;
@@ -173,6 +178,27 @@ impl GrainMap for HostedMap {
 
     fn table(&self, number: u64) -> Result<Arc<[Place]>> {
         self.caches.tables.get((self.owner, number), || self.load(number))
+    }
+
+    fn metadata(&self, claim: &mut dyn FnMut(Range<u64>) -> Result<()>) -> Result<()> {
+        let in_bytes = |sectors: Range<u64>| sectors.start * SECTOR_BYTES..sectors.end * SECTOR_BYTES;
+        claim(0..SECTOR_BYTES)?;
+        claim(in_bytes(self.header.descriptor()))?;
+        let table_len = u64::from(self.header.table_entries()) * ENTRY_BYTES;
+        for directory in [Some(self.first), self.second].into_iter().flatten() {
+            claim(table_range(&*self.source, directory, self.header.directory_entries() * ENTRY_BYTES)?)?;
+            for number in 0..self.header.directory_entries() {
+                let table = self.directory_entry(directory, number)?;
+                if table != 0 {
+                    claim(table_range(&*self.source, Sector(table.into()), table_len)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn data_start(&self) -> u64 {
+        self.header.overhead().0.saturating_mul(SECTOR_BYTES)
     }
 
     fn oddities(&self) -> &Oddities {

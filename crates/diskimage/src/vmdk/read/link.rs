@@ -189,6 +189,9 @@ fn from_descriptor(
             _ => None,
         };
         let part = open_part(extent, file, shown, context)?;
+        if part.kind == "flat" && flat_is_longer(extent, &part) {
+            description.warnings.push(format!("{} is longer than its extent", part.name));
+        }
         description.parts.push(describe_part(&part, start));
         start += part.disk.capacity_bytes();
         parts.push(part.disk);
@@ -202,6 +205,12 @@ fn from_descriptor(
         has_parent: has_parent(descriptor),
         parent_name: descriptor.parent_hint.clone(),
     })
+}
+
+/// Returns whether a flat file has more than its extent takes. Files that begin with an extent have
+/// nothing else in them; a device that is cut into extents does.
+fn flat_is_longer(extent: &Extent, part: &OpenedPart) -> bool {
+    extent.offset_sectors == 0 && part.file_bytes > part.disk.capacity_bytes()
 }
 
 /// Returns whether an extent has bytes in a file that may be read.
@@ -248,6 +257,9 @@ fn describe_by(descriptor: &Descriptor, description: &mut LinkDescription) {
     description.parent.clone_from(&descriptor.parent_hint);
     description.content_id.clone_from(&descriptor.cid);
     description.parent_content_id = descriptor.parent_cid.clone().filter(|cid| !cid.eq_ignore_ascii_case(NO_PARENT));
+    if descriptor.strange_lines > 0 {
+        description.warnings.push(format!("{} lines of the descriptor are not understood", descriptor.strange_lines));
+    }
     if let Some(bytes) = descriptor.database.get("logicalsectorsize").filter(|bytes| *bytes != "512") {
         description.warnings.push(format!("the guest sees sectors of {bytes} bytes"));
     }

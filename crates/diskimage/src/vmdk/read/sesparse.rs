@@ -1,11 +1,13 @@
 //! The tables of a space-efficient sparse delta.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::grains::{ABSENT, GrainMap, Place, ZERO};
 use super::tables::{Caches, numbers_64, read_table, table_range};
 use crate::image::ByteSource;
 use crate::image::oddities::Oddities;
+use crate::number::u64_from;
 use crate::vmdk::layout::sesparse::{
     GRAIN_SECTORS, SeSparseEntry, SeSparseHeader, TABLE_ENTRIES, TABLE_SECTORS, check_volatile_header, table_of,
 };
@@ -44,27 +46,35 @@ impl SeSparseMap {
         Ok(Self { source, header, caches: caches.clone(), owner, oddities: Oddities::default() })
     }
 
-    fn load(&self, number: u64) -> Result<Arc<[Place]>> {
+    /// Returns where a table is; `None` for an absent one.
+    fn table_place(&self, number: u64) -> Result<Option<Sector>> {
         let directory = self.header.directory.bytes().expect("the directory lies in the file");
         let mut entry = [0; 8];
         let entry_place = directory + number * ENTRY_BYTES;
         self.source.read_at(entry_place, &mut entry)?;
         let Some(table) = table_of(u64::from_le_bytes(entry)).map_err(|error| error.or_at(entry_place))? else {
-            return Ok(Arc::new([]));
+            return Ok(None);
         };
         if table >= self.header.tables_count {
             return Err(Error::corrupt("a directory names tables that exist")
                 .found(format!("table {table} of {}", self.header.tables_count))
                 .at(entry_place));
         }
-        let place = self.header.tables.checked_add(table * TABLE_SECTORS).ok_or_else(too_far)?;
-        let bytes = read_table(&*self.source, place, TABLE_LEN)?;
+        self.header.tables.checked_add(table * TABLE_SECTORS).map(Some).ok_or_else(too_far)
+    }
+
+    fn load(&self, number: u64) -> Result<Arc<[Place]>> {
+        let Some(table) = self.table_place(number)? else {
+            return Ok(Arc::new([]));
+        };
+        let bytes = read_table(&*self.source, table, TABLE_LEN)?;
+        let table_bytes = table.0 * SECTOR_BYTES;
         let mut places = Vec::with_capacity(bytes.len() / 8);
         for (slot, entry) in (0_u64..).zip(numbers_64(&bytes)) {
             let start = (number * TABLE_ENTRIES + slot) * GRAIN_BYTES;
             let needed = self.capacity_bytes().saturating_sub(start).min(GRAIN_BYTES);
             let place = self.place(entry, needed);
-            places.push(place.map_err(|error| error.or_at(place_of_slot(self.header.tables, table, slot)))?);
+            places.push(place.map_err(|error| error.or_at(table_bytes + slot * ENTRY_BYTES))?);
         }
         Ok(places.into())
     }
@@ -88,11 +98,6 @@ impl SeSparseMap {
         }
         Ok(place)
     }
-}
-
-/// Returns the byte of an entry, for an error; the table was read, so it is in the file.
-fn place_of_slot(tables: Sector, table: u64, slot: u64) -> u64 {
-    tables.bytes().unwrap_or(0).saturating_add(table * TABLE_SECTORS * SECTOR_BYTES + slot * ENTRY_BYTES)
 }
 
 fn too_far() -> Error {
@@ -119,6 +124,22 @@ impl GrainMap for SeSparseMap {
     fn table(&self, number: u64) -> Result<Arc<[Place]>> {
         let load = || self.load(number).map_err(|error| error.in_file(self.source.name()));
         self.caches.tables.get((self.owner, number), load)
+    }
+
+    fn metadata(&self, claim: &mut dyn FnMut(Range<u64>) -> Result<()>) -> Result<()> {
+        claim(0..SECTOR_BYTES)?;
+        claim(table_range(&*self.source, self.header.volatile_header, SECTOR_BYTES)?)?;
+        claim(table_range(&*self.source, self.header.directory, self.header.directory_entries * ENTRY_BYTES)?)?;
+        for number in 0..self.header.directory_entries {
+            if let Some(table) = self.table_place(number)? {
+                claim(table_range(&*self.source, table, u64_from(TABLE_LEN))?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn data_start(&self) -> u64 {
+        self.header.grains.bytes().unwrap_or(u64::MAX)
     }
 
     fn oddities(&self) -> &Oddities {

@@ -10,7 +10,7 @@
 mod footer;
 mod recover;
 
-pub(super) use footer::find_footer;
+pub(super) use footer::{Footer, find_footer};
 pub(super) use recover::recover;
 
 use std::ops::Range;
@@ -22,6 +22,7 @@ use crate::image::disk::{Disk, Extent, read_range};
 use crate::number::{clip, u64_from};
 use crate::vmdk::grain::GrainInflater;
 use crate::vmdk::layout::{DEFLATED_GRAINS_MAX, GRAIN_MARKER_BYTES, SECTOR_BYTES, parse_grain_marker};
+use crate::vmdk::stream_walk::{StreamWalker, WalkOptions};
 use crate::{Error, Result};
 
 /// Most decompressors that are kept: more threads than that read one disk rarely.
@@ -30,9 +31,14 @@ const WORKERS_KEPT_MAX: usize = 16;
 /// What is read together with a marker: most grains are shorter, so that one read is enough.
 const FIRST_READ_BYTES: u64 = 32 << 10;
 
+/// How much of a stream is walked at once.
+const CHECK_READ_LEN: usize = 1 << 20;
+
 /// A disk of compressed grains behind markers.
 pub(super) struct StreamGrains {
     map: Box<dyn GrainMap>,
+    /// Where the stream ends; behind it there is only padding.
+    end_bytes: u64,
     caches: Arc<Caches>,
     owner: u32,
     workers: Mutex<Vec<Worker>>,
@@ -46,8 +52,8 @@ struct Worker {
 }
 
 impl StreamGrains {
-    pub(super) fn new(map: Box<dyn GrainMap>, caches: &Arc<Caches>) -> Self {
-        Self { map, caches: caches.clone(), owner: caches.owner(), workers: Mutex::new(Vec::new()) }
+    pub(super) fn new(map: Box<dyn GrainMap>, end_bytes: u64, caches: &Arc<Caches>) -> Self {
+        Self { map, end_bytes, caches: caches.clone(), owner: caches.owner(), workers: Mutex::new(Vec::new()) }
     }
 
     fn with_worker<T>(&self, work: impl FnOnce(&mut Worker) -> Result<T>) -> Result<T> {
@@ -152,6 +158,24 @@ impl Disk for StreamGrains {
 
     fn warnings(&self) -> Vec<String> {
         self.map.oddities().all()
+    }
+
+    /// Walks the whole stream, so that a grain that no table lists is found too.
+    fn check(&self) -> Result<()> {
+        let source = self.map.source();
+        let in_file = |error: Error| error.in_file(source.name());
+        let mut walker = StreamWalker::new(WalkOptions::default());
+        let mut buf = vec![0; CHECK_READ_LEN];
+        let mut offset = 0;
+        while offset < self.end_bytes {
+            let piece = clip(buf.len(), self.end_bytes - offset);
+            source.read_at(offset, &mut buf[..piece])?;
+            walker.push(&buf[..piece]).map_err(in_file)?;
+            offset += u64_from(piece);
+        }
+        let summary = walker.finish().map_err(in_file)?;
+        summary.warnings.into_iter().for_each(|warning| self.map.oddities().note(warning));
+        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::vmdk::read::flat::FlatPart;
 use crate::vmdk::read::grains::PlainGrains;
 use crate::vmdk::read::hosted::HostedMap;
 use crate::vmdk::read::sesparse::SeSparseMap;
-use crate::vmdk::read::stream::{StreamGrains, find_footer, recover};
+use crate::vmdk::read::stream::{Footer, StreamGrains, find_footer, recover};
 use crate::{Error, ErrorKind, Result};
 
 /// Longest signature that tells sparse extents apart.
@@ -118,14 +118,15 @@ pub(super) fn open_sparse_part(
         return Ok(OpenedPart { disk, kind: "sparse", name, file_bytes });
     }
     let located = match header.directory() {
-        DirectoryPlace::At(_) => Ok(header.clone()),
+        DirectoryPlace::At(_) => Ok(Footer { header: header.clone(), end_bytes: file_bytes }),
         DirectoryPlace::Footer => find_footer(&*source, &header),
     };
-    let map = located.and_then(|located| HostedMap::open(source.clone(), located, caches));
+    let map = located
+        .and_then(|Footer { header, end_bytes }| Ok((HostedMap::open(source.clone(), header, caches)?, end_bytes)));
     let disk = match map {
-        Ok(map) => StreamGrains::new(Box::new(map), caches),
+        Ok((map, end_bytes)) => StreamGrains::new(Box::new(map), end_bytes, caches),
         Err(error) if context.recover && error.kind() != ErrorKind::Io => {
-            StreamGrains::new(Box::new(recover(source, header)?), caches)
+            StreamGrains::new(Box::new(recover(source, header)?), file_bytes, caches)
         }
         Err(error) => return Err(error),
     };

@@ -12,12 +12,20 @@ const FOOTER_SECTORS: u64 = 3;
 /// Zeros behind the end marker that are stepped over: some transfers pad to their block size.
 const PADDING_BYTES_MAX: u64 = 64 << 10;
 
+/// A footer that was found.
+pub(in crate::vmdk::read) struct Footer {
+    /// What it says.
+    pub(in crate::vmdk::read) header: Header,
+    /// Where the stream ends, behind its end marker.
+    pub(in crate::vmdk::read) end_bytes: u64,
+}
+
 /// Returns the footer that belongs to `header`.
 ///
 /// # Errors
 ///
 /// `Truncated` when there is none at the end, `Corrupt` when it belongs to another disk.
-pub(in crate::vmdk::read) fn find_footer(source: &dyn ByteSource, header: &Header) -> Result<Header> {
+pub(in crate::vmdk::read) fn find_footer(source: &dyn ByteSource, header: &Header) -> Result<Footer> {
     let len = source.len_bytes();
     let tail_len = len.min(PADDING_BYTES_MAX + FOOTER_SECTORS * SECTOR_BYTES);
     let mut tail = vec![0; clip(usize::MAX, tail_len)];
@@ -42,5 +50,5 @@ pub(in crate::vmdk::read) fn find_footer(source: &dyn ByteSource, header: &Heade
     if !header.agrees_with_footer(&found) || found.directory() == DirectoryPlace::Footer {
         return Err(in_place(Error::corrupt("the footer agrees with the header and knows the directory")));
     }
-    Ok(found)
+    Ok(Footer { header: found, end_bytes: place + 2 * SECTOR_BYTES })
 }

@@ -4,6 +4,7 @@
 //! first thing that it does not understand.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::stored_sectors;
@@ -115,6 +116,14 @@ impl GrainMap for RecoveredMap {
 
     fn table(&self, number: u64) -> Result<Arc<[Place]>> {
         Ok(self.tables.get(&number).cloned().unwrap_or_default())
+    }
+
+    fn metadata(&self, _claim: &mut dyn FnMut(Range<u64>) -> Result<()>) -> Result<()> {
+        Ok(())
+    }
+
+    fn data_start(&self) -> u64 {
+        self.header.overhead().0.saturating_mul(SECTOR_BYTES)
     }
 
     fn oddities(&self) -> &Oddities {
