@@ -231,7 +231,7 @@ mod tests {
     const ALL: [Compression; 3] = [Compression::Deflate, Compression::Deflate12, Compression::Zstd];
 
     fn text(len: usize) -> Vec<u8> {
-        (0..len).map(|at| b'a' + u8::try_from(at / 7 % 26 ^ at % 3).unwrap()).collect()
+        (0..len).map(|at| b'a' + u8::try_from((at / 7 % 26) ^ (at % 3)).unwrap()).collect()
     }
 
     fn noise(len: usize) -> Vec<u8> {

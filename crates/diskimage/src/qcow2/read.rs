@@ -6,32 +6,32 @@
 //! of the file and against the places of the tables: QEMU reads zeros beyond the end, and tables as
 //! data, without a word.
 //!
-//! What the image does not have is a hole: [`chain`] puts it onto its backing file.
+//! What the image does not have is a hole: [`open`] puts it onto its backing file.
 //!
 //! Deliberately absent: counts of references and internal snapshots. A reader needs neither, so
 //! damage there is a warning.
 
-mod cache;
-pub mod chain;
+mod chain;
 mod tables;
 
+pub use chain::{open, open_path};
+
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::codec::{ClusterExpander, Pool};
 use super::entry::{Blob, Mapping};
 use super::header::Header;
 use super::layout::{CLUSTER_BYTES_MAX, Geometry};
+use crate::image::cache::Cache;
 use crate::image::disk::{Runs, check_bounds, read_range};
 use crate::image::{ByteSource, Disk, Extent, ExtentKind};
-use crate::lock::lock;
 use crate::number::{clip, u64_from};
 use crate::{Error, Result};
-use cache::Cache;
 use tables::Tables;
 
-/// Memory for expanded clusters: 4 MiB, two of the largest.
-const EXPANDED_BYTES_MAX: usize = 4 << 20;
+/// Memory for expanded clusters: a few of the largest.
+const EXPANDED_BYTES_MAX: u64 = 8 << 20;
 
 /// How an image is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct Qcow2Reader {
     tables: Tables,
     warnings: Vec<String>,
     /// By guest cluster.
-    expanded: Mutex<Cache<u64, Arc<[u8]>>>,
+    expanded: Cache<u8>,
     expanders: Pool<ClusterExpander>,
 }
 
@@ -82,8 +82,8 @@ impl Qcow2Reader {
             warnings.push(format!("its {} internal snapshots are not read", header.snapshots()));
         }
         let tables = Tables::open(&*source, &header, &mut warnings)?;
-        let expanded = Cache::new((EXPANDED_BYTES_MAX / header.geometry().cluster_len()).max(2));
-        Ok(Self { source, header, tables, warnings, expanded: Mutex::new(expanded), expanders: Pool::new() })
+        let expanded = Cache::new(EXPANDED_BYTES_MAX);
+        Ok(Self { source, header, tables, warnings, expanded, expanders: Pool::new() })
     }
 
     /// Returns the header.
@@ -132,17 +132,11 @@ impl Qcow2Reader {
         if out.len() == self.header.geometry().cluster_len() {
             return self.expand(blob, out);
         }
-        let cached = lock(&self.expanded).get(&cluster);
-        let bytes = match cached {
-            Some(bytes) => bytes,
-            None => {
-                let mut bytes = vec![0; self.header.geometry().cluster_len()];
-                self.expand(blob, &mut bytes)?;
-                let bytes: Arc<[u8]> = bytes.into();
-                lock(&self.expanded).put(cluster, bytes.clone());
-                bytes
-            }
-        };
+        let bytes = self.expanded.get((0, cluster), || {
+            let mut bytes = vec![0; self.header.geometry().cluster_len()];
+            self.expand(blob, &mut bytes)?;
+            Ok(bytes.into())
+        })?;
         out.copy_from_slice(&bytes[within]);
         Ok(())
     }

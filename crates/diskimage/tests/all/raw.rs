@@ -1,5 +1,7 @@
 //! Raw disks: files and block devices, written over crashes and read back.
 
+mod device;
+
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;

@@ -210,12 +210,14 @@ impl Model {
     }
 }
 
+/// Makes a writer from nothing or, where there are any, from checkpoints.
+pub(crate) type Open<'a> = dyn Fn(MemoryOutput, &[Vec<u8>]) -> Result<Box<dyn Writer>> + 'a;
+
 /// A writer under test, as the crash runs need it.
 pub(crate) struct Subject<'a> {
     pub(crate) name: String,
     pub(crate) capacity: usize,
-    /// Makes a writer from nothing or, where there are any, from checkpoints.
-    pub(crate) open: &'a dyn Fn(MemoryOutput, &[Vec<u8>]) -> Result<Box<dyn Writer>>,
+    pub(crate) open: &'a Open<'a>,
     /// Reads a finished disk by other means than the writer's.
     pub(crate) read_back: &'a dyn Fn(Vec<u8>) -> Vec<u8>,
     /// Looks at the file of a writer that was reopened.
@@ -285,7 +287,8 @@ impl Subject<'_> {
             let mut random = Random::new(seed);
             let (mut changes, mut runs) = (0, 0);
             while self.crash_run(seed, changes) {
-                changes += if seed < 2 { 1 } else { 1 + u64::try_from(random.below(12)).unwrap() };
+                // The first seeds are the thorough ones.
+                changes += if seed < 2 { 1 } else { 1 + u64::try_from(random.below(24)).unwrap() };
                 runs += 1;
             }
             assert!(runs > 0, "{}: a script changes the file", self.name);

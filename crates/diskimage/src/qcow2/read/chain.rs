@@ -1,68 +1,87 @@
-//! An image on its backing files.
+//! Opens an image and its backing files.
 //!
 //! An image names its backing file and, in an extension, the format. The name comes from inside of
-//! an untrusted file, so it is never opened here: the caller does, or refuses. The format is never
-//! probed: a guest can write a qcow2 header into the first sector of its raw disk, and would so
-//! choose what the host reads.
+//! an untrusted file, so it is opened through a [`Files`] that bounds it. The format is never probed:
+//! a guest can write a qcow2 header into the first sector of its raw disk, and would so choose
+//! what the host reads.
 
+use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::super::header::Backing;
 use super::{Qcow2Reader, ReadOptions};
-use crate::image::chain::LINKS_MAX;
-use crate::image::chain::chain_too_long;
-use crate::image::{ByteSource, Disk as _, Image, Link, LinkDescription, PartDescription};
+use crate::image::chain::{LINKS_MAX, chain_too_long};
+use crate::image::files::{beside, open_with_folder};
+use crate::image::{ByteSource, Disk as _, Files, Image, Link, LinkDescription, PartDescription};
 use crate::raw::read::RawReader;
 use crate::{Error, Result};
 
-/// Opens the backing files that images name. Arguments: what the image says, and the name of the
-/// image that says so, against which a relative name is meant.
-pub type OpenBacking<'a> = dyn FnMut(&Backing, &str) -> Result<Arc<dyn ByteSource>> + 'a;
+/// What a backing file is, as the image above it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BackingFormat {
+    Qcow2,
+    Raw,
+}
+
+/// Opens an image by a path that the user gave; backing files lie below its own folder.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_path(path: &Path, options: ReadOptions) -> Result<Image> {
+    let (source, folder, name) = open_with_folder(path)?;
+    open(source, &name, &folder, options)
+}
 
 /// Opens an image with all of its backing files.
 ///
+/// `name` is the name of the source among `files`; backing files are looked up relative to it.
+///
 /// # Errors
-/// As [`Qcow2Reader::open`] for each link, and what `open_backing` says. `Unsupported` for a backing
-/// file without a format, of another format than raw and qcow2, or named by a protocol; `Corrupt`
-/// for a loop, `Limit` for more than 64 links.
-pub fn open(source: Arc<dyn ByteSource>, options: ReadOptions, open_backing: &mut OpenBacking<'_>) -> Result<Image> {
+/// As [`Qcow2Reader::open`] for each link, and as [`Files::open`]. `Unsupported` for a backing file
+/// without a format, of another format than raw and qcow2, or named by a protocol; `Corrupt` for
+/// a chain that loops, `Limit` for more than 64 links.
+pub fn open(source: Arc<dyn ByteSource>, name: &str, files: &dyn Files, options: ReadOptions) -> Result<Image> {
+    let mut visited = HashSet::new();
     let mut links = Vec::new();
-    let mut seen = Vec::new();
-    let mut next = Some((source, true));
-    while let Some((source, is_qcow2)) = next.take() {
-        if links.len() == LINKS_MAX {
-            return Err(chain_too_long().in_file(source.name()));
+    let mut next = Some((source, name.to_owned(), BackingFormat::Qcow2));
+    while let Some((source, name, format)) = next.take() {
+        if !visited.insert(source.identity()) {
+            return Err(Error::corrupt("a chain of backing files does not loop").in_file(source.name()));
         }
-        let identity = source.identity();
-        if seen.contains(&identity) {
-            return Err(Error::corrupt("a chain of backing files has no loop").in_file(source.name()));
+        if links.len() >= LINKS_MAX {
+            return Err(chain_too_long());
         }
-        seen.push(identity);
-        if !is_qcow2 {
+        if format == BackingFormat::Raw {
             links.push(RawReader::open(source).into_link());
             break;
         }
-        let reader = Qcow2Reader::open(source.clone(), options)?;
+        let shown = source.name().to_owned();
+        let reader = Qcow2Reader::open(source, options)?;
         if let Some(backing) = reader.header().backing() {
-            let is_qcow2 = format_of(backing).map_err(|error| error.in_file(source.name()))?;
-            next = Some((open_backing(backing, source.name())?, is_qcow2));
+            let format = backing_format(backing).map_err(|error| error.in_file(&shown))?;
+            let named = beside(&name, &backing.name);
+            let below = files.open(&named).map_err(|error| error.in_file(&shown))?;
+            next = Some((below, named, format));
         }
         links.push(reader.into_link());
     }
     Image::new(links)
 }
 
-/// Returns whether a backing file is a qcow2 image, or else raw.
-fn format_of(backing: &Backing) -> Result<bool> {
+fn backing_format(backing: &Backing) -> Result<BackingFormat> {
     if is_protocol(&backing.name) {
         let error = Error::unsupported("a backing file is named by a path");
-        return Err(error.found(backing.name.clone()));
+        return Err(error.found(format!("{:?}", backing.name)));
     }
     match backing.format.as_deref() {
-        Some("qcow2") => Ok(true),
-        Some("raw") => Ok(false),
+        Some("qcow2") => Ok(BackingFormat::Qcow2),
+        Some("raw") => Ok(BackingFormat::Raw),
         Some(other) => Err(Error::unsupported("a backing file is raw or qcow2").found(other.to_owned())),
-        None => Err(Error::unsupported("an image says the format of its backing file").found(backing.name.clone())),
+        None => {
+            let error = Error::unsupported("an image says the format of its backing file");
+            Err(error.found(format!("{:?}", backing.name)))
+        }
     }
 }
 
@@ -76,17 +95,14 @@ impl Qcow2Reader {
     /// Returns this image as a link of a chain, with what is known about it.
     #[must_use]
     pub fn into_link(self) -> Link {
+        let name = self.source.name().to_owned();
+        let (guest, file_bytes) = (0..self.capacity_bytes(), self.source.len_bytes());
         let description = LinkDescription {
-            name: self.source.name().to_owned(),
+            name: name.clone(),
             format: "qcow2",
             variant: format!("version {}", self.header.version()),
             capacity_bytes: self.capacity_bytes(),
-            parts: vec![PartDescription {
-                name: self.source.name().to_owned(),
-                kind: "qcow2",
-                guest: 0..self.capacity_bytes(),
-                file_bytes: self.source.len_bytes(),
-            }],
+            parts: vec![PartDescription { name, kind: "qcow2", guest, file_bytes }],
             parent: self.header.backing().map(|backing| backing.name.clone()),
             warnings: self.warnings.clone(),
             ..LinkDescription::default()

@@ -1,22 +1,21 @@
 //! The tables of an image: read, checked, and kept within bounds.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::super::entry::{self, Mapping};
 use super::super::header::Header;
 use super::super::layout::{ENTRY_BYTES, ENTRY_LEN, Geometry};
-use super::cache::Cache;
 use crate::image::ByteSource;
-use crate::lock::lock;
+use crate::image::cache::Cache;
 use crate::number::{clip, u64_from};
 use crate::{Error, Result};
 
 /// Entries of a slice of an L2 table; 32 KiB.
 const SLICE_ENTRIES: u64 = 4096;
 
-/// Slices that are kept: 4 MiB, enough for 32 GiB of disk in clusters of 64 KiB.
-const SLICES_MAX: usize = 128;
+/// Memory for slices: 4 MiB, enough for 32 GiB of disk in clusters of 64 KiB.
+const SLICES_BYTES_MAX: u64 = 4 << 20;
 
 /// How much of a table is read at a time.
 const READ_LEN: usize = 64 << 10;
@@ -30,8 +29,8 @@ pub(super) struct Tables {
     single: Vec<u64>,
     /// Header, L1 table, refcount table.
     fixed: [Range<u64>; 3],
-    /// By position of the table and number of the slice.
-    slices: Mutex<Cache<(u64, u64), Arc<[u64]>>>,
+    /// By position in the file.
+    slices: Cache<u64>,
 }
 
 impl Tables {
@@ -63,7 +62,7 @@ impl Tables {
         if !header.is_dirty() {
             add_refcount_blocks(source, header, &fixed, &mut single, warnings)?;
         }
-        Ok(Self { l1, single, fixed, slices: Mutex::new(Cache::new(SLICES_MAX)) })
+        Ok(Self { l1, single, fixed, slices: Cache::new(SLICES_BYTES_MAX) })
     }
 
     /// Returns whether an L2 table is not there, so that nothing of what it covers is.
@@ -87,20 +86,17 @@ impl Tables {
     }
 
     fn slice(&self, source: &dyn ByteSource, geometry: Geometry, place: u64, slice: u64) -> Result<Arc<[u64]>> {
-        if let Some(entries) = lock(&self.slices).get(&(place, slice)) {
-            return Ok(entries);
-        }
         let first = slice * SLICE_ENTRIES;
         let count = (geometry.l2_entries() - first).min(SLICE_ENTRIES);
         let start = place + first * ENTRY_BYTES;
-        let mut entries = Vec::with_capacity(clip(READ_LEN, count));
-        for_each_entry(source, start..start + count * ENTRY_BYTES, |_, entry| {
-            entries.push(entry);
-            Ok(())
-        })?;
-        let entries: Arc<[u64]> = entries.into();
-        lock(&self.slices).put((place, slice), entries.clone());
-        Ok(entries)
+        self.slices.get((0, start), || {
+            let mut entries = Vec::with_capacity(clip(READ_LEN, count));
+            for_each_entry(source, start..start + count * ENTRY_BYTES, |_, entry| {
+                entries.push(entry);
+                Ok(())
+            })?;
+            Ok(entries.into())
+        })
     }
 
     /// Returns whether bytes of the file belong to a table.

@@ -54,10 +54,11 @@ impl Qcow2Writer {
                 clusters += 1;
             }
         }
-        if clusters < 2 {
+        let mut space = lock(&self.space);
+        if clusters < 2 || space.has_free() {
             return Ok(Reserve::nothing());
         }
-        let first = lock(&self.space).run(&*self.output, clusters).map_err(cannot_write)?;
+        let first = space.run(&*self.output, clusters).map_err(cannot_write)?;
         Ok(Reserve(first..first + clusters))
     }
 

@@ -12,7 +12,7 @@
 use super::super::entry::{self, Mapping};
 use super::super::header::{CompressionType, Header, TablePlaces};
 use super::super::layout::{ENTRY_BYTES, Geometry, REFCOUNT_BYTES};
-use super::map::{Map, PAGE_ENTRIES};
+use super::map::Map;
 use super::{Qcow2Stats, Qcow2Writer, cannot_write};
 use crate::lock::lock;
 use crate::number::u64_from;
@@ -146,8 +146,6 @@ fn l2_tables(map: &Map, geometry: Geometry) -> u64 {
     }
     tables
 }
-
-const _: () = assert!(super::CLUSTER_BYTES_DEFAULT / ENTRY_BYTES % PAGE_ENTRIES == 0, "no page is in two tables");
 
 /// How many users each host cluster has: two bytes per cluster, 32 MiB for a TiB of file in
 /// clusters of 64 KiB, for the time of `finish`.

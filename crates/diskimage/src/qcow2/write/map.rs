@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// Entries of a page. Divides the entries of the smallest table that is written (8192).
-pub(super) const PAGE_ENTRIES: u64 = 512;
+/// Entries of a page: 4 KiB.
+const PAGE_ENTRIES: u64 = 512;
 const PAGE_LEN: usize = 512;
 const WORD_BITS: usize = 64;
 

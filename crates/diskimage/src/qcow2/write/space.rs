@@ -87,6 +87,11 @@ impl Space {
         }
     }
 
+    /// Returns whether there are clusters to be used again before the file is made longer.
+    pub(super) fn has_free(&self) -> bool {
+        !self.free.is_empty()
+    }
+
     /// Takes back a host cluster that reads as zero and that no checkpoint can need.
     pub(super) fn give_back(&mut self, host: u64) {
         debug_assert!(host < self.next, "what was given out");

@@ -38,7 +38,6 @@ fn nothing_that_a_checkpoint_covers_is_missing_after_a_crash_at_any_change_of_th
             read_back: &read_back,
             look: &|file| assert!(file[..65536] == [0; 65536], "nobody can open it while it is written"),
         };
-        // The first seeds are the thorough ones.
         let share = (seeds() + 3 - number) / 4;
         subject.crash_runs(0..share.max(1));
     }
