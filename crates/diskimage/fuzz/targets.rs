@@ -4,9 +4,13 @@
 //! corpora and on changes of those. A target may check more than "no panic": what was read can be
 //! written and read again, and a second reader agrees.
 
+use std::sync::Arc;
+
+use diskimage::image::{Disk as _, ExtentKind, MemorySource, extents};
 use diskimage::package::href::safe_href;
 use diskimage::package::manifest::Manifest;
 use diskimage::package::ovf;
+use diskimage::qcow2::read::{Qcow2Reader, ReadOptions};
 use diskimage::vmdk::descriptor::Descriptor;
 use diskimage::vmdk::layout::{Header, Marker, SECTOR_LEN};
 use diskimage::vmdk::stream_walk::{StreamWalker, WalkOptions};
@@ -19,6 +23,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("href", href),
     ("manifest", manifest),
     ("ovf", ovf_descriptor),
+    ("qcow2", qcow2),
     ("vmdk_descriptor", vmdk_descriptor),
     ("vmdk_header", vmdk_header),
     ("vmdk_stream", vmdk_stream),
@@ -40,6 +45,27 @@ pub(crate) fn manifest(data: &[u8]) {
 /// An OVF descriptor.
 pub(crate) fn ovf_descriptor(data: &[u8]) {
     drop(ovf::Descriptor::parse(data));
+}
+
+/// An image: what can be opened has a map without gaps, and what the map calls data can be read or
+/// is an error.
+pub(crate) fn qcow2(data: &[u8]) {
+    /// Runs of the map that are looked at, and bytes that are read of each.
+    const RUNS: usize = 2048;
+    const READ_BYTES: u64 = 8192;
+
+    let source = Arc::new(MemorySource::new(data, "fuzz.qcow2"));
+    let Ok(disk) = Qcow2Reader::open(source, ReadOptions { accept_marked_corrupt: true }) else { return };
+    let mut end = 0;
+    let mut buf = Vec::new();
+    for extent in extents(&disk, 0..disk.capacity_bytes()).take(RUNS) {
+        let Ok(extent) = extent else { return };
+        assert!(extent.range.start == end && extent.range.end > end, "{extent:?} behind {end}");
+        end = extent.range.end;
+        buf.resize(usize::try_from(extent.len_bytes().min(READ_BYTES)).unwrap_or(0), 0);
+        let read = disk.read_at(extent.range.start, &mut buf);
+        assert!(extent.kind == ExtentKind::Data || read.is_ok() && buf.iter().all(|byte| *byte == 0), "{extent:?}");
+    }
 }
 
 /// The text that describes a disk.

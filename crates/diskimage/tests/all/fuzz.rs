@@ -40,7 +40,7 @@ macro_rules! smokes {
     };
 }
 
-smokes!(href, manifest, ovf, vmdk_descriptor, vmdk_header, vmdk_stream);
+smokes!(href, manifest, ovf, qcow2, vmdk_descriptor, vmdk_header, vmdk_stream);
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
