@@ -2,11 +2,10 @@
 //!
 //! Nothing here is an answer to a call: `interfere` calls these functions beside the calls that come.
 
-use vsphere::wire::generated::VirtualMachinePowerState;
 use vsphere::wire::{Element, MoRef, fault_xml};
 
-use super::clock::civil_now;
 use super::model::{Kind, NodeId};
+use super::power::PowerChange;
 use super::state::{Ending, State};
 use super::{Soap, fault, parse};
 use crate::faults::rule::{FaultSpec, LeaseState, LeaseUrl, MoveVm, Power, PowerState, TaskFate};
@@ -117,11 +116,11 @@ impl Soap {
     pub(crate) fn set_power(&self, about: &About, power: &Power) {
         let mut state = self.lock();
         let Some(vm) = self.wanted(&state, about, power.vm.as_deref()) else { return };
-        let vm = &mut state.vms[vm];
-        (vm.power, vm.boot_time) = match power.state {
-            PowerState::On => (VirtualMachinePowerState::PoweredOn, Some(civil_now())),
-            PowerState::Off => (VirtualMachinePowerState::PoweredOff, None),
+        let change = match power.state {
+            PowerState::On => PowerChange::On,
+            PowerState::Off => PowerChange::Off,
         };
+        state.apply_power(vm, change);
         drop(state);
         self.tell();
     }
@@ -180,10 +179,13 @@ impl Soap {
         }
     }
 
-    /// Returns the VM that a name means: its path, its id, or the id of a lease of it.
+    /// Returns the VM that a name means: its path, its id, or the id of a lease or a snapshot of it.
     fn vm_behind(&self, state: &State, name: &str) -> Option<usize> {
         if let Some(lease) = state.leases.get(name) {
             return Some(lease.vm);
+        }
+        if let Ok((vm, _)) = state.snapshot(&MoRef::new("VirtualMachineSnapshot", name)) {
+            return Some(vm);
         }
         let by_id = self.model.find(&MoRef::new("VirtualMachine", name));
         let by_id = by_id.and_then(|id| self.model.place(id)).map(|place| place.index);
