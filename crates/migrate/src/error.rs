@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 /// A result whose error is [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -44,13 +45,15 @@ pub struct Error {
     kind: ErrorKind,
     context: String,
     hint: Option<String>,
+    /// How long a server that has too much to do wants to be left alone.
+    busy: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// Makes an error of `kind`; `context` completes the sentence "failed: …".
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into(), hint: None, source: None }
+        Self { kind, context: context.into(), hint: None, busy: None, source: None }
     }
 
     /// Adds the next step that a person can take.
@@ -90,6 +93,11 @@ impl Error {
     /// Returns the kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Returns how long to leave the server alone when it has too much to do; zero when it did not say.
+    pub(crate) fn busy(&self) -> Option<Duration> {
+        self.busy
     }
 
     /// Returns the next step for a person, where there is one.
@@ -140,9 +148,9 @@ impl From<vsphere::Error> for Error {
             }
             _ => (ErrorKind::Server, None),
         };
-        let context = error.to_string();
+        let (context, busy) = (error.to_string(), error.busy());
         // The outer text moves up; what lies below stays as it is.
-        Self { kind, context, hint: hint.map(str::to_owned), source: error.into_source() }
+        Self { kind, context, hint: hint.map(str::to_owned), busy, source: error.into_source() }
     }
 }
 

@@ -21,6 +21,7 @@ mod package;
 mod plan;
 mod refusal;
 mod snapshot;
+mod streams;
 mod verify;
 
 use std::fs;

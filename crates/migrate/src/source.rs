@@ -3,6 +3,8 @@
 use tokio_util::sync::CancellationToken;
 use vsphere::{Config, Session};
 
+pub use vsphere::Patience;
+
 use crate::Result;
 
 /// A server and how to log in to it.
@@ -19,6 +21,13 @@ impl Source {
     /// repeated, because it may hold a password.
     pub fn from_env(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         Ok(Self { config: Config::from_env(lookup)? })
+    }
+
+    /// Bears as much silence of the server as `patience` says.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Patience) -> Self {
+        self.config.patience = patience;
+        self
     }
 
     /// Returns the server for people: scheme, host and port, without credentials.

@@ -5,6 +5,7 @@
 //! absolute path, and a `GOVC_URL` that cannot be read is never repeated, because it may hold a
 //! password.
 
+mod patience;
 mod url;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use secrecy::SecretString;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tls::{Thumbprint, TlsPolicy, Trust};
 
+pub use patience::Patience;
 pub use url::ServerUrl;
 
 /// Longest TCP connect and TLS handshake unless `GOVC_TLS_HANDSHAKE_TIMEOUT` says otherwise.
@@ -35,6 +37,8 @@ pub struct Config {
     pub tls: TlsPolicy,
     /// Datacenter that relative paths start at: a name or a path.
     pub datacenter: Option<String>,
+    /// How long a silent server is waited for; no variable says so.
+    pub patience: Patience,
 }
 
 impl fmt::Debug for Config {
@@ -61,7 +65,8 @@ impl Config {
         let password = account("GOVC_PASSWORD", &url.password)?;
         let tls = tls_policy(&lookup)?;
         let datacenter = lookup("GOVC_DATACENTER");
-        Ok(Self { url: url.url, username, password: SecretString::from(password), tls, datacenter })
+        let patience = Patience::default();
+        Ok(Self { url: url.url, username, password: SecretString::from(password), tls, datacenter, patience })
     }
 }
 

@@ -127,7 +127,8 @@ impl FileSource {
         let request = match &self.road {
             Road::Server => {
                 let url = self.session.url().join(path);
-                let request = StreamRequest::new(url, None, self.session.tls().clone(), self.cancel.clone());
+                let request = StreamRequest::new(url, None, self.session.tls().clone(), self.cancel.clone())
+                    .with_idle_limit(self.session.patience().idle);
                 // Without one the server says 401, which renews the session.
                 match self.session.cookie() {
                     Some(cookie) => request.with_cookie(cookie),
@@ -145,6 +146,7 @@ impl FileSource {
                     }
                 })?;
                 StreamRequest::new(ticket.url, ticket.thumbprint, self.session.tls().clone(), self.cancel.clone())
+                    .with_idle_limit(self.session.patience().idle)
                     .with_cookie(ticket.cookie)
             }
         };

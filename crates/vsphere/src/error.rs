@@ -3,10 +3,17 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use crate::tls::UntrustedCertificate;
 use crate::wire::generated::{AnyMethodFault, LocalizedMethodFault};
 use crate::wire::{Fault, ResponseError};
+
+/// Longest time that a server is left alone because it says so; it may ask for more than anybody waits.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// A result whose error is [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -50,13 +57,15 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     context: String,
+    /// How long a server that has too much to do wants to be left alone.
+    busy: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// Makes an error of `kind`.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into(), source: None }
+        Self { kind, context: context.into(), busy: None, source: None }
     }
 
     /// Adds the reason.
@@ -69,7 +78,20 @@ impl Error {
     /// Puts what was being done in front of this error, which becomes the reason.
     #[must_use]
     pub fn context(self, context: impl Into<String>) -> Self {
-        Self { kind: self.kind, context: context.into(), source: Some(Box::new(self)) }
+        Self { kind: self.kind, context: context.into(), busy: self.busy, source: Some(Box::new(self)) }
+    }
+
+    /// Notes that the server has too much to do, and how long it wants to be left alone.
+    #[must_use]
+    pub(crate) fn with_busy(mut self, pause: Duration) -> Self {
+        self.busy = Some(pause);
+        self
+    }
+
+    /// Returns how long to leave the server alone when it has too much to do; zero when it did not say.
+    /// `None` for every other error.
+    pub fn busy(&self) -> Option<Duration> {
+        self.busy
     }
 
     /// Returns the kind.
@@ -103,7 +125,8 @@ impl Error {
     pub(crate) fn from_response(context: String, error: ResponseError) -> Self {
         match error {
             ResponseError::Fault(fault) => {
-                Self { kind: fault_kind(fault.detail.as_ref()), context, source: Some(fault) }
+                let context = format!("{context}{}", wanting(fault.detail.as_ref()));
+                Self::new(fault_kind(fault.detail.as_ref()), context).with_source(*fault)
             }
             other => Self::new(ErrorKind::Protocol, context).with_source(other),
         }
@@ -113,7 +136,7 @@ impl Error {
     pub(crate) fn from_fault(context: impl Into<String>, fault: &LocalizedMethodFault) -> Self {
         let text = fault.localized_message.clone().unwrap_or_default();
         let fault = Fault::new(text, fault.fault.clone());
-        Self { kind: fault_kind(fault.detail.as_ref()), context: context.into(), source: Some(Box::new(fault)) }
+        Self::new(fault_kind(fault.detail.as_ref()), context).with_source(fault)
     }
 
     /// Makes an error from a broken or refused connection; an untrusted certificate is told apart.
@@ -123,6 +146,24 @@ impl Error {
             None => Self::new(ErrorKind::Unreachable, context).with_source(innermost(&error)),
         }
     }
+}
+
+/// Returns which privilege a call lacks and where, as the end of a sentence: the fault's own text has
+/// neither.
+fn wanting(fault: Option<&AnyMethodFault>) -> String {
+    let Some(AnyMethodFault::NoPermission(fault)) = fault else { return String::new() };
+    let Some(privilege) = &fault.privilege_id else { return String::new() };
+    let object = fault.object.as_ref().map(|object| format!(" on {object}")).unwrap_or_default();
+    format!(", which needs the privilege {privilege}{object}")
+}
+
+/// Returns how long an answer asks to be left alone, for one that says that it has too much to do.
+pub(crate) fn pause_of(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    if status != StatusCode::SERVICE_UNAVAILABLE && status != StatusCode::TOO_MANY_REQUESTS {
+        return None;
+    }
+    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    Some(Duration::from_secs(seconds.unwrap_or(0)).min(PAUSE_MAX))
 }
 
 /// Returns what a fault means for the caller.

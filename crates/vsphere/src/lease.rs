@@ -181,6 +181,17 @@ impl Lease {
         }
     }
 
+    /// Asks whether the lease still holds, for whoever has seen something that its end would explain.
+    /// Returns why it does not; `None` also when the server cannot be asked.
+    pub async fn gone(&self) -> Option<String> {
+        let percent = self.percent.load(Ordering::Relaxed);
+        let call = HttpNfcLeaseProgress { this: self.moref.clone(), percent };
+        let error = self.session.call_within(&self.moref, &call, RENEW_CALL).await.err()?;
+        let over =
+            matches!(error.kind(), ErrorKind::NotFound | ErrorKind::State | ErrorKind::SessionLost | ErrorKind::Login);
+        over.then(|| error.fault().map_or_else(|| error.to_string(), ToString::to_string))
+    }
+
     /// Asks the host to hash with SHA-256 what it sends. Returns false where the server cannot; its
     /// manifest has SHA-1 then.
     ///

@@ -29,7 +29,7 @@ pub mod task;
 mod tls;
 pub mod wire;
 
-pub use config::Config;
+pub use config::{Config, Patience};
 pub use error::{Error, ErrorKind, Result};
 pub use lease::Lease;
 pub use session::Session;

@@ -271,7 +271,9 @@ async fn updates(
             version: version.clone(),
             options: Some(WaitOptions { max_wait_seconds: Some(WAIT_SECONDS), max_object_updates: None }),
         };
-        let Some(updates) = session.call(collector, &call).await? else { continue };
+        // The server answers late on purpose, however little patience is there for other calls.
+        let limit = session.patience().call + Duration::from_secs(u64::from(WAIT_SECONDS.unsigned_abs()));
+        let Some(updates) = session.call_within(collector, &call, limit).await? else { continue };
         version = Some(updates.version.clone());
         apply(&mut state, updates)?;
         if done(&state) {

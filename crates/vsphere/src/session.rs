@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::config::{Config, ServerUrl};
+use crate::config::{Config, Patience, ServerUrl};
 use crate::datastore::FolderEncoding;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tls::TlsPolicy;
@@ -30,10 +30,6 @@ use http::Http;
 
 /// Servers close sessions after 30 idle minutes; ask well before.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5 * 60);
-
-/// Longest wait for the answer to an ordinary call. `CreateDescriptor` and `ExportVm` of large VMs
-/// were reported to take minutes.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// Longest wait for the answer to a logout: whoever stops does not wait for a dead server.
 const LOGOUT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -112,6 +108,11 @@ impl Session {
         self.inner.http.cookie()
     }
 
+    /// Returns how long the server may be silent.
+    pub fn patience(&self) -> Patience {
+        self.inner.config.patience
+    }
+
     /// Returns the datacenter that relative paths start at.
     pub fn datacenter(&self) -> Option<&str> {
         self.inner.config.datacenter.as_deref()
@@ -125,7 +126,7 @@ impl Session {
     /// # Errors
     /// What the server says, with the call and the object it was about.
     pub async fn call<M: Method + Sync>(&self, object: &MoRef, call: &M) -> Result<M::Reply> {
-        self.call_within(object, call, CALL_TIMEOUT).await
+        self.call_within(object, call, self.patience().call).await
     }
 
     /// Makes a call that only reads: it is made again when the connection breaks.
@@ -138,7 +139,7 @@ impl Session {
             match self.call(object, call).await {
                 Err(error) if error.kind() == ErrorKind::Unreachable => {
                     debug!(call = M::NAME, %error, "trying again");
-                    tokio::time::sleep(delay).await;
+                    tokio::time::sleep(delay.max(error.busy().unwrap_or_default())).await;
                     delay *= 2;
                 }
                 result => return result,
@@ -216,7 +217,7 @@ impl Session {
     pub async fn restart(&self) -> Result<()> {
         let seen = self.generation();
         self.log_out().await?;
-        self.renew_before(seen, Instant::now() + CALL_TIMEOUT).await
+        self.renew_before(seen, Instant::now() + self.patience().call).await
     }
 
     async fn log_out(&self) -> Result<()> {
@@ -224,10 +225,20 @@ impl Session {
         // A renewal that somebody gave up waiting for would bring a session after the end of this one.
         let deadline = Instant::now() + LOGOUT_TIMEOUT;
         let _held = timeout_at(deadline, self.inner.renewal.lock()).await;
-        match self.send(&Logout { this }, LOGOUT_TIMEOUT).await {
-            // It is over already, whoever ended it.
-            Err(error) if error.kind() == ErrorKind::SessionLost => Ok(()),
-            result => result,
+        let logout = Logout { this };
+        let mut delay = RETRY_DELAY;
+        loop {
+            match self.send(&logout, deadline.saturating_duration_since(Instant::now())).await {
+                // It is over already, whoever ended it.
+                Err(error) if error.kind() == ErrorKind::SessionLost => return Ok(()),
+                // Sessions that are left open end in refused logins for everybody.
+                Err(error) if error.kind() == ErrorKind::Unreachable && Instant::now() + delay < deadline => {
+                    debug!(%error, "logging out again");
+                    tokio::time::sleep(delay).await;
+                    delay *= 2;
+                }
+                result => return result,
+            }
         }
     }
 

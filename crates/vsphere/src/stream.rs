@@ -24,12 +24,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::ServerUrl;
-use crate::error::{Error, ErrorKind, Result};
+use crate::config::{Patience, ServerUrl};
+use crate::error::{Error, ErrorKind, Result, pause_of};
 use crate::tls::{Thumbprint, TlsPolicy, client_config};
-
-/// Longest silence on a connection. Never a bound on the whole: streams take hours.
-const IDLE_LIMIT: Duration = Duration::from_secs(120);
 
 /// What to read and whom to trust.
 #[derive(Clone)]
@@ -40,13 +37,23 @@ pub struct StreamRequest {
     cancel: CancellationToken,
     cookie: Option<HeaderValue>,
     range: Option<Range<u64>>,
+    /// Longest silence on the connection. Never a bound on the whole: streams take hours.
+    idle_limit: Duration,
 }
 
 impl StreamRequest {
     /// Asks for a whole file. The `url` has its ticket inside; `thumbprint` is a pin for it alone, `tls`
     /// the policy where that is missing or does not fit; `cancel` ends the reading from outside.
     pub fn new(url: String, thumbprint: Option<Thumbprint>, tls: TlsPolicy, cancel: CancellationToken) -> Self {
-        Self { url, thumbprint, tls, cancel, cookie: None, range: None }
+        let idle_limit = Patience::default().idle;
+        Self { url, thumbprint, tls, cancel, cookie: None, range: None, idle_limit }
+    }
+
+    /// Bears a silence of up to `limit` on the connection.
+    #[must_use]
+    pub fn with_idle_limit(mut self, limit: Duration) -> Self {
+        self.idle_limit = limit;
+        self
     }
 
     /// Adds the credential for this URL, which is a secret.
@@ -76,6 +83,7 @@ pub struct HostStream {
     host: String,
     received: u64,
     length: Option<u64>,
+    idle_limit: Duration,
     cancel: CancellationToken,
 }
 
@@ -112,7 +120,15 @@ impl HostStream {
             }
         })?;
         let length = body.size_hint().exact();
-        Ok(Self { runtime, body, host: url.authority(), received: 0, length, cancel: request.cancel.clone() })
+        Ok(Self {
+            runtime,
+            body,
+            host: url.authority(),
+            received: 0,
+            length,
+            idle_limit: request.idle_limit,
+            cancel: request.cancel.clone(),
+        })
     }
 
     /// Returns the number of bytes that the host announced, where it did.
@@ -124,18 +140,18 @@ impl HostStream {
     /// nothing about the file inside.
     ///
     /// # Errors
-    /// [`ErrorKind::Unreachable`] when the connection breaks or is silent for two minutes,
+    /// [`ErrorKind::Unreachable`] when the connection breaks or is silent too long,
     /// [`ErrorKind::Cancelled`].
     pub fn next_chunk(&mut self) -> Result<Option<Bytes>> {
-        let Self { runtime, body, host, received, cancel, .. } = self;
+        let Self { runtime, body, host, received, idle_limit, cancel, .. } = self;
         runtime.block_on(async {
             loop {
                 let frame = tokio::select! {
-                    frame = timeout(IDLE_LIMIT, body.frame()) => frame,
+                    frame = timeout(*idle_limit, body.frame()) => frame,
                     () = cancel.cancelled() => return Err(stopped(host)),
                 };
                 let Ok(frame) = frame else {
-                    let context = format!("fetch from {host}: nothing came for {} s", IDLE_LIMIT.as_secs());
+                    let context = format!("fetch from {host}: nothing came for {} s", idle_limit.as_secs());
                     return Err(Error::new(ErrorKind::Unreachable, context));
                 };
                 match frame {
@@ -176,7 +192,7 @@ async fn connect(request: &StreamRequest, url: &ServerUrl, path: &str) -> Result
     tokio::spawn(connection);
     let get = get(request, &authority, path)
         .map_err(|error| Error::new(ErrorKind::Protocol, context()).with_source(error))?;
-    let response = timeout(IDLE_LIMIT, sender.send_request(get)).await.map_err(|_| slow())?;
+    let response = timeout(request.idle_limit, sender.send_request(get)).await.map_err(|_| slow())?;
     let response = response.map_err(|error| Error::from_transport(context(), error))?;
     match (response.status(), &request.range) {
         // Only this answer means "from the beginning", and only to a request for the whole.
@@ -191,7 +207,11 @@ async fn connect(request: &StreamRequest, url: &ServerUrl, path: &str) -> Result
         }
         (status, _) => {
             let kind = status_kind(status, request.cookie.is_some());
-            Err(Error::new(kind, format!("{}: HTTP status {status}", context())))
+            let error = Error::new(kind, format!("{}: HTTP status {status}", context()));
+            match pause_of(status, response.headers()) {
+                Some(pause) => Err(error.with_busy(pause)),
+                None => Err(error),
+            }
         }
     }
 }
@@ -234,7 +254,8 @@ fn status_kind(status: StatusCode, with_cookie: bool) -> ErrorKind {
         404 | 410 if !with_cookie => ErrorKind::SessionLost,
         401 | 403 => ErrorKind::Permission,
         404 | 410 => ErrorKind::NotFound,
-        502..=504 => ErrorKind::Unreachable,
+        // Hosts answer 500 for a read that failed and works the next time.
+        429 | 500 | 502..=504 => ErrorKind::Unreachable,
         _ => ErrorKind::Protocol,
     }
 }

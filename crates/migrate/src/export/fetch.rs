@@ -80,7 +80,7 @@ impl Fetch {
             match self.once() {
                 Err(error) if error.kind() == ErrorKind::Unreachable && attempt < TRIES => {
                     tracing::warn!(file = %self.meter.name, attempt, error = %error.chain(), "fetching again from the start");
-                    self.pause(delay)?;
+                    self.pause(delay.max(error.busy().unwrap_or_default()))?;
                     delay *= 2;
                 }
                 result => return result.map_err(|error| error.about(&self.meter.name)),

@@ -7,17 +7,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use transfer::Cancel;
 use vsphere::lease::LeaseFile;
 use vsphere::ovf::{DescribedFile, create_descriptor};
+use vsphere::properties;
 use vsphere::wire::MoRef;
+use vsphere::wire::generated::VirtualMachinePowerState;
 use vsphere::{Lease, Session, StreamRequest};
 
 use super::claim::signature;
 use super::fetch::{self, Fetch, Fetched, Origin};
 use super::meter::{FileMeter, Reporter};
+use super::streams::Streams;
 use super::{
     FileReport, Package, Phase, Plan, Proof, Report, SnapshotReport, blocking, descriptor, nvram, refusal, stopped,
     verify,
@@ -83,6 +84,7 @@ pub(super) async fn run(
         }
         Err(error) => {
             reporter.phase(Phase::Undoing);
+            let error = cause(&lease, plan, error).await;
             lease.abort(&error.to_string()).await;
             Err(error)
         }
@@ -94,6 +96,19 @@ pub(super) async fn run(
 async fn forget_lost_lease(session: &Session) {
     if let Err(error) = session.restart().await {
         tracing::warn!(%error, "an export lease may be left to its timeout");
+    }
+}
+
+/// Returns what is behind an error: streams and calls fail in many ways when a lease has ended, and none of
+/// them says so.
+async fn cause(lease: &Lease, plan: &Plan, error: Error) -> Error {
+    use ErrorKind as Kind;
+    if !matches!(error.kind(), Kind::NotFound | Kind::Unreachable | Kind::Permission | Kind::Server) {
+        return error;
+    }
+    match lease.gone().await {
+        Some(reason) => lost(plan, &reason).with_source(error),
+        None => error,
     }
 }
 
@@ -134,6 +149,7 @@ impl Way<'_> {
         let copy_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         reporter.phase(Phase::Verifying);
         let mut files = self.verify(&items, &fetched, package).await?;
+        self.check_power().await?;
         let described: Vec<_> = items.iter().zip(&files).map(|(item, file)| described(item, file)).collect();
         let nvram = match items.iter().all(|item| item.source.disk) {
             true => nvram::fetch(self.session, plan, package, reporter, self.cancel).await?,
@@ -184,59 +200,43 @@ impl Way<'_> {
     /// Fetches all files at once and returns them in their order, or the first error.
     async fn copy(self, items: &[Item], package: &Package, with_sha1: bool) -> Result<Vec<Fetched>> {
         let Self { session, lease, reporter, cancel, .. } = self;
-        // A child token: the failure of one file ends the others without ending the job's token.
-        let streams = cancel.child_token();
-        let stop = Cancel::new();
-        let mut tasks = JoinSet::new();
-        for (index, item) in items.iter().enumerate() {
-            let fetch = Fetch {
-                origin: Origin::Lease(StreamRequest::new(
-                    item.source.url.clone(),
-                    item.source.thumbprint.clone(),
-                    session.tls().clone(),
-                    streams.clone(),
-                )),
+        let mut streams = Streams::new(cancel);
+        for item in items {
+            let request = StreamRequest::new(
+                item.source.url.clone(),
+                item.source.thumbprint.clone(),
+                session.tls().clone(),
+                streams.token(),
+            );
+            streams.begin(Fetch {
+                origin: Origin::Lease(request.with_idle_limit(session.patience().idle)),
                 part: package.part(&item.name),
                 size_bytes: item.source.size_bytes,
                 with_sha1,
                 meter: Arc::clone(&item.meter),
-                cancel: stop.clone(),
-            };
-            tasks.spawn(async move { (index, blocking(move || fetch.run()).await) });
+                cancel: streams.stop(),
+            });
         }
         let percent = lease.percent();
-        let ticking = Ticking(reporter.start_ticking(move |value| percent.set(value)));
-        let guard = StopOnDrop { streams: streams.clone(), stop: stop.clone() };
-        let mut fetched: Vec<Option<Fetched>> = items.iter().map(|_| None).collect();
-        let mut failed = None;
-        loop {
-            let ended = tokio::select! {
-                ended = tasks.join_next() => ended,
-                () = cancel.cancelled(), if !stop.is_cancelled() => {
-                    stop.cancel();
-                    continue;
-                }
-            };
-            match ended {
-                None => break,
-                Some(Ok((index, Ok(file)))) => fetched[index] = Some(file),
-                Some(Ok((_, Err(error)))) => {
-                    guard.stop();
-                    // The first error is the reason; the others are its consequence.
-                    failed.get_or_insert(error);
-                }
-                Some(Err(error)) => {
-                    guard.stop();
-                    let panicked = || Error::new(ErrorKind::Internal, "a copy ended unexpectedly").with_source(error);
-                    failed.get_or_insert_with(panicked);
-                }
-            }
+        let _ticking = Ticking(reporter.start_ticking(move |value| percent.set(value)));
+        streams.finish(reporter).await
+    }
+
+    /// Refuses what was copied when the VM was started meanwhile: whatever let it start, the disks may have
+    /// been written to between the first byte and the last.
+    async fn check_power(self) -> Result<()> {
+        if self.plan.runs() || self.snapshot.is_some() {
+            return Ok(());
         }
-        drop(ticking);
-        match failed {
-            _ if cancel.is_cancelled() => Err(stopped()),
-            Some(error) => Err(error),
-            None => Ok(fetched.into_iter().flatten().collect()),
+        let vm = &self.plan.vm;
+        let object = properties::read(self.session, &vm.moref, &["runtime.powerState"]).await?;
+        match object.get::<VirtualMachinePowerState>("runtime.powerState")? {
+            Some(state) if state != VirtualMachinePowerState::PoweredOff => {
+                let context =
+                    format!("export {}: it is {state} now, so its disks changed while they were copied", vm.path);
+                Err(Error::new(ErrorKind::State, context).with_hint("shut it down and run the same command again"))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -291,25 +291,6 @@ async fn expand(items: &[Item], package: &Package) -> Result<()> {
         blocking(move || fetch::expand(&name, &part)).await?;
     }
     Ok(())
-}
-
-/// Ends the streams when the copy is given up half way, for example because the lease is lost.
-struct StopOnDrop {
-    streams: CancellationToken,
-    stop: Cancel,
-}
-
-impl StopOnDrop {
-    fn stop(&self) {
-        self.streams.cancel();
-        self.stop.cancel();
-    }
-}
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.stop();
-    }
 }
 
 struct Ticking(tokio::task::JoinHandle<()>);

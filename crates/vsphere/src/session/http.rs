@@ -10,7 +10,7 @@ use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, SET_COOKIE, 
 use reqwest::{Client, Response, StatusCode, redirect};
 
 use crate::config::ServerUrl;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, pause_of};
 use crate::tls::{TlsPolicy, client_config};
 use crate::wire::{ApiVersion, Limits};
 
@@ -73,7 +73,7 @@ impl Http {
         match response.status() {
             StatusCode::OK | StatusCode::INTERNAL_SERVER_ERROR => self.text(response).await,
             StatusCode::UNAUTHORIZED => Err(Error::new(ErrorKind::SessionLost, format!("{} answered 401", self.url))),
-            status => Err(self.status(status)),
+            status => Err(self.status(status, response.headers())),
         }
     }
 
@@ -84,7 +84,7 @@ impl Http {
         match response.status() {
             StatusCode::OK => self.text(response).await.map(Some),
             StatusCode::NOT_FOUND | StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED => Ok(None),
-            status => Err(self.status(status)),
+            status => Err(self.status(status, response.headers())),
         }
     }
 
@@ -109,7 +109,7 @@ impl Http {
         if timed_out { error.context(format!("{} did not answer in time", self.url)) } else { error }
     }
 
-    fn status(&self, status: StatusCode) -> Error {
+    fn status(&self, status: StatusCode, headers: &HeaderMap) -> Error {
         let kind = match status {
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
                 ErrorKind::Unreachable
@@ -117,7 +117,12 @@ impl Http {
             StatusCode::FORBIDDEN => ErrorKind::Permission,
             _ => ErrorKind::Protocol,
         };
-        Error::new(kind, format!("{} answered with HTTP status {status}, which holds no SOAP reply", self.url))
+        let context = format!("{} answered with HTTP status {status}, which holds no SOAP reply", self.url);
+        let error = Error::new(kind, context);
+        match pause_of(status, headers) {
+            Some(pause) => error.with_busy(pause),
+            None => error,
+        }
     }
 
     /// Returns the session's cookie, marked as a secret.

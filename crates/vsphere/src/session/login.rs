@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::http::Http;
-use super::{CALL_TIMEOUT, Inner, Session, negotiate, send, service_instance};
+use super::{Inner, Session, negotiate, send, service_instance};
 use crate::config::Config;
 use crate::datastore::FolderEncoding;
 use crate::error::{Error, ErrorKind, Result};
@@ -58,7 +58,7 @@ impl Session {
     async fn connect(config: &Config) -> Result<Self> {
         let http = Http::new(&config.url, &config.tls)?;
         let version = negotiate::version(&http).await?;
-        let content = service_content(&http, version).await?;
+        let content = service_content(&http, version, config.patience.call).await?;
         let inner = Inner {
             config: config.clone(),
             http,
@@ -101,7 +101,7 @@ impl Session {
         };
         self.inner.http.forget_cookie();
         let context = || format!("log in to {} as `{}`", self.inner.config.url, self.inner.config.username);
-        self.send(&login, CALL_TIMEOUT).await.map_err(|error| error.context(context()))?;
+        self.send(&login, self.patience().call).await.map_err(|error| error.context(context()))?;
         self.inner.generation.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
@@ -133,7 +133,7 @@ impl Session {
     }
 }
 
-async fn service_content(http: &Http, version: ApiVersion) -> Result<ServiceContent> {
+async fn service_content(http: &Http, version: ApiVersion, limit: Duration) -> Result<ServiceContent> {
     let call = RetrieveServiceContent { this: service_instance() };
-    send(http, &call, version, 0, CALL_TIMEOUT).await
+    send(http, &call, version, 0, limit).await
 }
