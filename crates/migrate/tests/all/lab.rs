@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use migrate::export::{Observer, Phase, Progress, Report, Request, export};
-use migrate::source::Source;
+use migrate::source::{Patience, Source};
 use migrate::{Error, Result};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -69,12 +69,38 @@ impl Observer for Heard {
 pub(crate) struct Lab {
     pub(crate) simulator: Simulator,
     folder: tempfile::TempDir,
+    patience: Patience,
 }
 
 impl Lab {
     /// Starts a simulator over `inventory` (TOML) with these faults.
     pub(crate) async fn with(inventory: &str, settings: Settings) -> Self {
         Self::with_options(inventory, Options { settings: Some(settings), ..Options::default() }).await
+    }
+
+    /// Starts a simulator under rules (JSON), every one of which must strike before the test ends; see
+    /// [`Self::assert_struck`].
+    pub(crate) async fn ruled(inventory: &str, rules: serde_json::Value) -> Self {
+        let rules = parse_json(&rules.to_string()).unwrap();
+        Self::with_options(inventory, Options { rules, ..Options::default() }).await
+    }
+
+    /// Exports with this much patience for a silent server.
+    pub(crate) fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Checks that every rule has struck: a fault that did not happen proves nothing.
+    pub(crate) fn assert_struck(&self) {
+        for rule in self.simulator.world().faults.rules().as_array().unwrap() {
+            assert!(rule["strikes"].as_u64().unwrap() > 0, "{rule:#} did not strike: {:#}", self.soap());
+        }
+    }
+
+    /// Returns how often a call was made.
+    pub(crate) fn calls(&self, method: &str) -> u64 {
+        self.soap()["calls"][method].as_u64().unwrap_or(0)
     }
 
     pub(crate) async fn with_options(inventory: &str, options: Options) -> Self {
@@ -85,12 +111,12 @@ impl Lab {
         let address = url.trim_start_matches("https://").trim_end_matches("/sdk");
         // Written once: exports that run side by side read it.
         fs::write(folder.path().join("known_hosts"), format!("{address} {}\n", simulator.sha256_thumbprint())).unwrap();
-        Self { simulator, folder }
+        Self { simulator, folder, patience: Patience::default() }
     }
 
     /// Returns the source as a user would configure it, with the certificate pinned.
     pub(crate) fn source(&self) -> Source {
-        Source::from_env(&|name| self.variable(name)).unwrap()
+        Source::from_env(&|name| self.variable(name)).unwrap().with_patience(self.patience)
     }
 
     /// Logs in beside the exports, as another client would.
@@ -182,7 +208,7 @@ impl Lab {
         self.simulator.world().soap.report()
     }
 
-    fn stats(&self) -> serde_json::Value {
+    pub(crate) fn stats(&self) -> serde_json::Value {
         self.simulator.world().stats.report()
     }
 

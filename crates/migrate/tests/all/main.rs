@@ -4,6 +4,7 @@
 
 mod anywhere;
 mod datastores;
+mod faults;
 mod lab;
 mod package;
 mod refusals;
