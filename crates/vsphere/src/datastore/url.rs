@@ -2,7 +2,7 @@
 //!
 //! Each directory and name is a segment of its own, datacenter and datastore are query values. Servers
 //! disagree on some characters: a datacenter `EP&T` is found by some vCenters only when its name is
-//! encoded twice. So names are encoded once, and after a 404 twice; what worked is remembered.
+//! encoded twice. So query values are encoded once, and after a 404 twice; what worked is remembered.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -54,16 +54,17 @@ impl FolderEncoding {
 /// Returns path and query of a file, for a vCenter or a single host with a session.
 pub(super) fn folder(address: &FileAddress, encoding: Encoding) -> String {
     let datacenter = encoding.apply(&address.datacenter);
-    format!("{}?dcPath={datacenter}&dsName={}", path(address, encoding), encoding.apply(address.file.datastore()))
+    format!("{}?dcPath={datacenter}&dsName={}", path(address), encoding.apply(address.file.datastore()))
 }
 
 /// Returns path and query of a file at a host of a vCenter, which knows no datacenter.
 pub(super) fn folder_at_host(address: &FileAddress, encoding: Encoding) -> String {
-    format!("{}?dsName={}", path(address, encoding), encoding.apply(address.file.datastore()))
+    format!("{}?dsName={}", path(address), encoding.apply(address.file.datastore()))
 }
 
-fn path(address: &FileAddress, encoding: Encoding) -> String {
-    let segments: Vec<String> = address.file.parts().iter().map(|part| encoding.apply(part)).collect();
+/// Directories and name are encoded once: what is reported of servers that decode twice is about the query.
+fn path(address: &FileAddress) -> String {
+    let segments: Vec<String> = address.file.parts().iter().map(|part| Encoding::Once.apply(part)).collect();
     format!("/folder/{}", segments.join("/"))
 }
 
@@ -91,7 +92,7 @@ mod tests {
     #[test]
     fn twice_encodes_the_percent_signs_of_once() {
         let address = address("EP&T", "[d s] a b");
-        assert_eq!(folder(&address, Encoding::Twice), "/folder/a%2520b?dcPath=EP%2526T&dsName=d%2520s");
+        assert_eq!(folder(&address, Encoding::Twice), "/folder/a%20b?dcPath=EP%2526T&dsName=d%2520s");
         assert_eq!(folder_at_host(&address, Encoding::Once), "/folder/a%20b?dsName=d%20s");
     }
 
