@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod anywhere;
+mod datastore_files;
 mod datastores;
 mod faults;
 mod lab;
