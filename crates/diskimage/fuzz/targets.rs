@@ -6,13 +6,17 @@
 
 use std::sync::Arc;
 
-use diskimage::image::{Disk as _, ExtentKind, MemorySource, extents};
+use diskimage::image::probe::probe;
+use diskimage::image::{Disk as _, EXTENTS_MAX, ExtentKind, Files as _, Image, MemorySource, NamedSources, extents};
 use diskimage::package::href::safe_href;
 use diskimage::package::manifest::Manifest;
 use diskimage::package::ovf;
 use diskimage::qcow2::read::{Qcow2Reader, ReadOptions};
 use diskimage::vmdk::descriptor::Descriptor;
+use diskimage::vmdk::layout::cowd::CowdHeader;
+use diskimage::vmdk::layout::sesparse::{SeSparseHeader, check_volatile_header};
 use diskimage::vmdk::layout::{Header, Marker, SECTOR_LEN};
+use diskimage::vmdk::read::{OpenOptions, Parent, open};
 use diskimage::vmdk::stream_walk::{StreamWalker, WalkOptions};
 
 /// A target.
@@ -26,6 +30,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("qcow2", qcow2),
     ("vmdk_descriptor", vmdk_descriptor),
     ("vmdk_header", vmdk_header),
+    ("vmdk_read", vmdk_read),
     ("vmdk_stream", vmdk_stream),
 ];
 
@@ -76,13 +81,69 @@ pub(crate) fn vmdk_descriptor(data: &[u8]) {
     }
 }
 
-/// The header of a sparse extent, and a marker: what was read is written the same again.
+/// The headers of sparse extents, and a marker: what was read is written the same again.
 pub(crate) fn vmdk_header(data: &[u8]) {
+    let _format = probe(data);
+    drop(CowdHeader::parse(data));
     let Some(sector) = data.first_chunk::<SECTOR_LEN>() else { return };
     if let Ok(header) = Header::parse(sector) {
         assert_eq!(Header::parse(&header.encode()).ok(), Some(header));
     }
     drop(Marker::decode(sector));
+    drop(SeSparseHeader::parse(sector));
+    drop(check_volatile_header(sector));
+}
+
+/// What stands between the files of [`vmdk_read`].
+pub(crate) const BETWEEN_FILES: &[u8] = b"\n====\n";
+
+/// A disk of one or more files, the first of which is opened: its map tiles it, what is no data
+/// reads as zeros, and a disk that was checked can be read.
+pub(crate) fn vmdk_read(data: &[u8]) {
+    const NAMES: [&str; 6] = ["disk", "a", "b", "c", "d", "e"];
+    let mut files = NamedSources::new();
+    let mut rest = data;
+    for name in NAMES {
+        let end = rest.windows(BETWEEN_FILES.len()).position(|window| window == BETWEEN_FILES);
+        let (file, behind) = end.map_or((rest, &[][..]), |end| (&rest[..end], &rest[end + BETWEEN_FILES.len()..]));
+        files.insert(name, Arc::new(MemorySource::new(file, name)));
+        rest = behind;
+        if end.is_none() {
+            break;
+        }
+    }
+    for (parent, recover) in [(Parent::Named, false), (Parent::Ignored, true)] {
+        let source = files.open(NAMES[0]).expect("there is a first file");
+        if let Ok(image) = open(source, NAMES[0], &files, OpenOptions { parent, recover, ..OpenOptions::default() }) {
+            read_here_and_there(&image);
+        }
+    }
+}
+
+fn read_here_and_there(image: &Image) {
+    let capacity = image.capacity_bytes();
+    let checked = image.check().is_ok();
+    let Ok(runs) = image.extents(0..capacity) else {
+        return;
+    };
+    let mut end = 0;
+    for run in &runs {
+        assert_eq!(run.range.start, end);
+        assert!(run.range.end > end);
+        end = run.range.end;
+    }
+    assert!(end == capacity || runs.len() == EXTENTS_MAX);
+    let mut buf = vec![0xee; 5000];
+    for run in runs.iter().take(50).chain(runs.last()) {
+        let len = buf.len().min(usize::try_from(run.len_bytes()).unwrap_or(usize::MAX));
+        let read = image.read_at(run.range.end - u64::try_from(len).expect("a buffer has a length"), &mut buf[..len]);
+        if run.kind != ExtentKind::Data {
+            read.expect("what is not stored can be read");
+            assert!(buf[..len].iter().all(|&byte| byte == 0));
+        }
+    }
+    let said = image.describe().map(|description| description.warnings);
+    assert!(said.is_ok() || !checked || runs.len() == EXTENTS_MAX);
 }
 
 /// A stream-optimized disk that passes: however it is cut, the walker says the same.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 #[path = "../../fuzz/targets.rs"]
-mod targets;
+pub(crate) mod targets;
 
 /// Inputs of each target when no time is given.
 const INPUTS: u64 = 3_000;
@@ -40,7 +40,7 @@ macro_rules! smokes {
     };
 }
 
-smokes!(href, manifest, ovf, qcow2, vmdk_descriptor, vmdk_header, vmdk_stream);
+smokes!(href, manifest, ovf, qcow2, vmdk_descriptor, vmdk_header, vmdk_read, vmdk_stream);
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")

@@ -2,6 +2,7 @@
 
 mod build;
 mod chains;
+mod corpus;
 mod damage;
 mod made;
 mod odd;

@@ -29,7 +29,8 @@ pub(super) fn check_grains(map: &dyn GrainMap) -> Result<u64> {
     let mut start = 0;
     while start < len {
         let end = start.saturating_add(WINDOW_BYTES).min(len);
-        let mut window = Window { range: start..end, words: vec![0; WORDS] };
+        let mut window =
+            Window { range: start..end, words: vec![0; clip(WORDS, (end - start).div_ceil(64 * SECTOR_BYTES))] };
         let claim =
             |window: &mut Window, range| window.claim(range).map_err(|error| error.in_file(map.source().name()));
         map.metadata(&mut |range| claim(&mut window, range))?;
