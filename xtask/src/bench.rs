@@ -1,5 +1,7 @@
 //! `./dev bench`: rows of figures, each a ratio against a peer on the same work in the same run.
 
+mod inventory;
+mod served;
 mod sim;
 
 use std::fs;
@@ -7,6 +9,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
+
+use crate::{cargo, step};
 
 /// One measured row.
 #[derive(Debug)]
@@ -26,7 +30,7 @@ pub(crate) struct Row {
 /// Name of a row → what measures it.
 type Bench = (&'static str, fn() -> Result<Vec<Row>>);
 
-const BENCHES: &[Bench] = &[("sim", sim::run)];
+const BENCHES: &[Bench] = &[("sim", sim::run), ("inventory", inventory::run)];
 
 /// Runs the named rows, or all, and prints them.
 pub(crate) fn run(names: &[String], json_file: Option<&Path>) -> Result<()> {
@@ -50,7 +54,21 @@ pub(crate) fn run(names: &[String], json_file: Option<&Path>) -> Result<()> {
     }
 }
 
+/// Builds the programs that are measured.
+fn build_for_speed() -> Result<()> {
+    let mut build = cargo(&["build", "--release"]);
+    for program in ["hyperctl", "hypervisord", "vcenter-sim"] {
+        build.args(["--package", program, "--bin", program]);
+    }
+    step("build for speed", &mut build)
+}
+
 impl Row {
+    /// Makes a row whose peer is a limit.
+    fn against_limit(work: String, unit: &'static str, ours: f64, limit: f64) -> Self {
+        Self { work, unit, ours, peer: limit, peer_name: "limit", goal: 1.0 }
+    }
+
     fn ratio(&self) -> f64 {
         self.ours / self.peer
     }

@@ -5,6 +5,7 @@
 //! when it could install them. Each skip also goes to the file that `HYPER2KVM_SKIP_LOG` names, one
 //! line `test: reason`, so that the summary can list them. For tests only.
 
+mod recorded;
 mod vcsim;
 
 use std::env;
@@ -12,6 +13,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+pub use recorded::recordings;
 pub use vcsim::VcSim;
 
 /// Returns the folder in which `./dev` keeps what it fetched.
@@ -53,11 +55,6 @@ pub fn govc(test: &str) -> Option<PathBuf> {
 /// Finds a Python that has pyvmomi, another client that we did not write.
 pub fn python_with_pyvmomi(test: &str) -> Option<PathBuf> {
     cached(test, "venv/bin/python")
-}
-
-/// Finds pyvmomi's source archives, which hold replies recorded from real vCenters.
-pub fn recorded_replies(test: &str) -> Option<PathBuf> {
-    cached(test, "fixtures")
 }
 
 /// Finds a file or folder below the cache.

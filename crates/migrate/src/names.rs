@@ -26,11 +26,12 @@ pub(crate) fn file_name(text: &str) -> String {
     if name.is_empty() { NAMELESS.to_owned() } else { name.to_owned() }
 }
 
-/// Separators of any system, what shells and Windows shares choke on, and what can make a terminal
+/// Separators of any system, the percent sign (names stand in descriptors as URIs, whose readers take
+/// `%2f` for a separator), what shells and Windows shares choke on, and what can make a terminal
 /// show another name than it is (controls, bidirectional overrides).
 fn is_unsafe(character: char) -> bool {
     character.is_control()
-        || matches!(character, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
+        || matches!(character, '/' | '\\' | '%' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
@@ -47,6 +48,7 @@ mod tests {
             ("line\nbreak\u{1b}[31m", "line_break_[31m"),
             (".hidden", "hidden"),
             ("...", "vm"),
+            ("%2f", "_2f"),
             ("", "vm"),
             ("  spaced  ", "spaced"),
             ("e\u{301}", "é"),

@@ -10,11 +10,14 @@
 //! | `DELETE /rules`, `DELETE /rules?name=NAME` | removes all rules, or those of this name |
 //! | `GET /disks?vm=PATH&disk=N` | the raw bytes of a disk; with `&snapshot=NAME` those that a snapshot keeps |
 //! | `GET /disks/sha256?vm=PATH&disk=N` | their SHA-256 and size |
+//! | `POST /vms/move?vm=PATH&host=NAME` | moves a VM to another host, as vMotion does |
 //! | `POST /shutdown` | stops the simulator |
 //!
 //! No credentials: it is for whoever started the simulator, on loopback.
 
 mod disks;
+mod query;
+mod vms;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -68,6 +71,7 @@ async fn answer(world: &Arc<World>, stop: &watch::Sender<bool>, request: Request
         ("/rules", Method::DELETE) => remove_rules(world, request.uri().query()),
         ("/disks", Method::GET) => disks::raw(world, request.uri().query()),
         ("/disks/sha256", Method::GET) => disks::sha256(world, request.uri().query()).await,
+        ("/vms/move", Method::POST) => vms::migrate(world, request.uri().query()),
         ("/shutdown", Method::POST) => {
             stop.send_replace(true);
             text(StatusCode::OK, "stopping\n")
@@ -75,7 +79,7 @@ async fn answer(world: &Arc<World>, stop: &watch::Sender<bool>, request: Request
         ("/report" | "/disks" | "/disks/sha256", _) => not_allowed("GET"),
         ("/faults", _) => not_allowed("GET, POST"),
         ("/rules", _) => not_allowed("GET, POST, DELETE"),
-        ("/shutdown", _) => not_allowed("POST"),
+        ("/shutdown" | "/vms/move", _) => not_allowed("POST"),
         _ => text(StatusCode::NOT_FOUND, "not found\n"),
     }
 }

@@ -33,7 +33,7 @@ use vsphere::wire::DateTime;
 use crate::content::{Delta, mix};
 use crate::export::text_seed;
 use crate::hardware::Place;
-use crate::inventory::{Content, Disk, Inventory, ParentPlace, Vm};
+use crate::inventory::{Content, Disk, Inventory, ParentPlace, Vm, rules};
 use chain::LinkKind;
 use file::Source;
 use layer::{Layer, LayerKey};
@@ -148,7 +148,7 @@ impl Datastores {
         let datastore = inventory.datastore_of(vm).and_then(|name| self.named(datacenter, name)).unwrap_or_default();
         self.list[datastore].owners.insert(directory.to_owned(), index);
         self.homes.push(Home { spot: Spot { datastore, directory: directory.to_owned() }, bases: BTreeMap::new() });
-        for iso in &vm.isos {
+        for iso in vm.isos.iter().filter(|iso| !vm.missing_isos.contains(iso)) {
             let parts = iso.strip_prefix('[').and_then(|rest| rest.split_once("] "));
             let Some((name, path)) = parts else { continue };
             if let Some(datastore) = self.named(datacenter, name) {
@@ -161,6 +161,12 @@ impl Datastores {
     fn place_bases(&mut self, inventory: &Inventory, index: usize, vm: &Vm) {
         let datacenter = datacenter_of(inventory, vm);
         for (disk, from) in vm.disks.iter().enumerate() {
+            if let Some((name, directory, _)) = from.file.as_deref().and_then(rules::parts_of) {
+                let Some(datastore) = self.named(datacenter, name) else { continue };
+                self.list[datastore].owners.entry(directory.to_owned()).or_insert(index);
+                self.homes[index].bases.insert(disk, Spot { datastore, directory: directory.to_owned() });
+                continue;
+            }
             let ParentPlace::Datastore(name) = &from.parent else { continue };
             let Some(datastore) = self.named(datacenter, name) else { continue };
             let home = self.homes[index].spot.clone();

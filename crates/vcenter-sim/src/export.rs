@@ -26,7 +26,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::faults::FileNames;
 use crate::faults::rule::VmdkDamage;
 use crate::hardware::{Layout, Place};
-use crate::inventory::{Inventory, Vm};
+use crate::inventory::{Inventory, Personality, Vm};
 use crate::stream::{Blob, Digests, FileStream};
 use running::Running;
 
@@ -58,6 +58,8 @@ pub struct Offer<'a> {
     pub deltas: &'a [Delta],
     /// Whether the nvram is offered, where the VM has one.
     pub nvram: bool,
+    /// Whether it is a snapshot's, which leaves some disks out.
+    pub of_snapshot: bool,
 }
 
 impl<'a> Offer<'a> {
@@ -65,13 +67,8 @@ impl<'a> Offer<'a> {
     #[must_use]
     pub fn of(vm: &'a Vm, vm_moref: &'a str) -> Self {
         let drives = Layout::of(vm).map(|layout| layout.cdroms).unwrap_or_default();
-        Self {
-            vm,
-            vm_moref,
-            images: drives.into_iter().zip(vm.isos.iter().cloned()).collect(),
-            deltas: &[],
-            nvram: true,
-        }
+        let images = drives.into_iter().zip(vm.isos.iter().cloned()).collect();
+        Self { vm, vm_moref, images, deltas: &[], nvram: true, of_snapshot: false }
     }
 }
 
@@ -99,6 +96,8 @@ pub struct SentFile {
 pub struct Exports {
     /// Disk contents by the path of their VM.
     disks: HashMap<String, Vec<Arc<DiskContent>>>,
+    /// What the paths of URLs begin with.
+    prefix: &'static str,
     digests: Mutex<HashMap<FileKey, Arc<Digests>>>,
     leases: Mutex<Leases>,
 }
@@ -156,7 +155,11 @@ impl Exports {
             })?;
             disks.insert(vm.path.clone(), contents);
         }
-        Ok(Self { disks, digests: Mutex::default(), leases: Mutex::default() })
+        let prefix = match inventory.vcenter.personality {
+            Personality::VCenter => "/nfc/",
+            Personality::Esxi => "/ha-nfc/",
+        };
+        Ok(Self { disks, prefix, digests: Mutex::default(), leases: Mutex::default() })
     }
 
     /// Returns the content of a disk, by the path of its VM and its place in the inventory.
@@ -193,6 +196,12 @@ impl Exports {
         files.map_or_else(Vec::new, |lease| lease.files.iter().filter_map(|file| file.sent()).collect())
     }
 
+    /// Returns what the paths of URLs begin with: `/nfc/`, or `/ha-nfc/` on a host without a vCenter.
+    #[must_use]
+    pub fn prefix(&self) -> &'static str {
+        self.prefix
+    }
+
     /// Ends the tickets of a lease and cuts its streams.
     pub fn close(&self, lease: &str) {
         let files = {
@@ -210,7 +219,7 @@ impl Exports {
 
     /// Returns the file behind the path of a URL, unless its ticket is dead.
     pub(crate) fn find(&self, path: &str) -> Option<(Arc<LeaseFiles>, Arc<LeaseFile>)> {
-        let (ticket, name) = path.strip_prefix("/nfc/")?.split_once('/')?;
+        let (ticket, name) = path.strip_prefix(self.prefix)?.split_once('/')?;
         let lease = lock(&self.leases).by_ticket.get(ticket).cloned()?;
         let file = lease.files.iter().find(|file| file.item.target_id == name).cloned()?;
         Some((lease, file))
@@ -247,11 +256,15 @@ impl Exports {
     }
 
     fn files_of(&self, offer: &Offer<'_>, ticket: &str) -> Vec<Arc<LeaseFile>> {
-        let Offer { vm, vm_moref, images, deltas, nvram } = offer;
+        let Offer { vm, vm_moref, images, deltas, nvram, of_snapshot } = offer;
         let (Some(contents), Ok(layout)) = (self.disks.get(&vm.path), Layout::of(vm)) else {
             return Vec::new();
         };
-        let disks = contents.iter().zip(&layout.disks).enumerate().map(|(index, (content, place))| {
+        let offered = vm.disks.iter().zip(contents).zip(&layout.disks).enumerate();
+        let offered = offered.filter(|(_, ((disk, _), _))| !of_snapshot || disk.is_in_snapshots());
+        let disks = offered.map(|(index, ((disk, content), place))| {
+            // What no snapshot holds has nothing above it.
+            let deltas = if disk.is_in_snapshots() { *deltas } else { &[] };
             let source = FileSource::Disk(DiskContent::layered(content, index, deltas));
             (layout.export_key(vm_moref, place), format!("disk-{index}.vmdk"), source)
         });
@@ -265,7 +278,7 @@ impl Exports {
             (layout.export_key(vm_moref, place), format!("file-{number}.iso"), source)
         });
         let file = |(key, target_id, source): (String, String, FileSource)| {
-            let path = format!("/nfc/{ticket}/{target_id}");
+            let path = format!("{}{ticket}/{target_id}", self.prefix);
             let (disk, file_size) = match &source {
                 FileSource::Disk(_) => (true, None),
                 FileSource::Blob { len_bytes, .. } => (false, Some(*len_bytes)),

@@ -25,6 +25,12 @@ pub fn bios_uuid(vm: &Vm) -> Uuid {
     uuid_of(vm, 2)
 }
 
+/// Returns the id of the key of an encrypted VM.
+#[must_use]
+pub fn key_id(vm: &Vm) -> Uuid {
+    uuid_of(vm, 4)
+}
+
 /// Returns the address of the VM's network adapter, from the range in which a vCenter assigns them.
 #[must_use]
 pub fn mac_address(vm: &Vm) -> String {

@@ -5,10 +5,13 @@
 //! may rely on a datacenter, a host and a place for every device. Nothing here changes while the
 //! simulator runs.
 
+mod copies;
 mod guest;
 pub(crate) mod layout;
 mod load;
+pub(crate) mod rules;
 mod scenario;
+mod server;
 mod size;
 
 use std::path::PathBuf;
@@ -19,6 +22,8 @@ use crate::faults::{Rule, Settings};
 pub use guest::{SNAPSHOTS_MAX, Snapshot, Tools};
 pub use layout::{DiskLayout, ParentPlace};
 pub(crate) use load::is_datastore_path;
+pub use scenario::{SCENARIOS, Scenario};
+pub use server::{Personality, VCenter};
 pub use size::Size;
 
 /// Everything that a simulated vCenter knows.
@@ -71,31 +76,6 @@ impl Inventory {
     }
 }
 
-/// The server: accounts and version.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct VCenter {
-    /// The only account.
-    pub username: String,
-    /// Its password.
-    pub password: String,
-    /// Newest API version that is served, for example `8.0.3.0`.
-    pub api_version: String,
-    /// `instanceUuid` of the server.
-    pub instance_uuid: String,
-}
-
-impl Default for VCenter {
-    fn default() -> Self {
-        Self {
-            username: "administrator@vsphere.local".to_owned(),
-            password: "simulated".to_owned(),
-            api_version: "8.0.3.0".to_owned(),
-            instance_uuid: "51a70000-0000-4000-8000-000000000001".to_owned(),
-        }
-    }
-}
-
 /// A datacenter with its hosts and datastores.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,6 +88,9 @@ pub struct Datacenter {
     /// Names of its ESXi hosts; each gets a port and a certificate of its own.
     #[serde(default = "one_host")]
     pub hosts: Vec<String>,
+    /// Clusters of its hosts; a host that is in none stands alone.
+    #[serde(default, rename = "cluster")]
+    pub clusters: Vec<Cluster>,
     /// Names of its datastores.
     #[serde(default = "one_datastore")]
     pub datastores: Vec<String>,
@@ -125,6 +108,16 @@ impl Datacenter {
     pub fn path(&self) -> String {
         if self.folder.is_empty() { self.name.clone() } else { format!("{}/{}", self.folder, self.name) }
     }
+}
+
+/// Hosts that share one resource pool.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// Name as stored.
+    pub name: String,
+    /// Its hosts, each one of the datacenter's.
+    pub hosts: Vec<String>,
 }
 
 fn one_host() -> Vec<String> {
@@ -145,7 +138,12 @@ fn one_network() -> Vec<String> {
 pub struct Vm {
     /// Inventory path as stored: `DC0/vm/web/web01`. Folders in it are made. The datacenter's own
     /// folders come first: `Lab/DC0/vm/web01`.
+    ///
+    /// With `copies` it holds `{n}`, which becomes the number of the copy, and may hold `{hundred}`.
     pub path: String,
+    /// How many VMs like this one there are.
+    #[serde(default = "one_copy")]
+    pub copies: u32,
     /// Name of a vApp that holds the VM; then it has `parentVApp` and no `parent`.
     #[serde(default)]
     pub vapp: Option<String>,
@@ -168,6 +166,12 @@ pub struct Vm {
     /// True for a template.
     #[serde(default)]
     pub template: bool,
+    /// True when it is encrypted: it has a `config.keyId`, and no export.
+    #[serde(default)]
+    pub encrypted: bool,
+    /// Property paths, with all below them, that the account may not read: `config`, `guest.net`.
+    #[serde(default)]
+    pub unreadable: Vec<String>,
     /// Number of virtual CPUs.
     #[serde(default = "one_cpu")]
     pub cpus: i32,
@@ -195,6 +199,9 @@ pub struct Vm {
     /// Paths of ISO images in CD-ROM drives, `[datastore] dir/x.iso`; sizes for export are made up.
     #[serde(default)]
     pub isos: Vec<String>,
+    /// Those of `isos` that the drive names but the datastore does not have.
+    #[serde(default)]
+    pub missing_isos: Vec<String>,
     /// `running`, `notRunning` or `notInstalled`: VMware Tools in the guest, while the VM is on.
     #[serde(default)]
     pub tools: Tools,
@@ -223,6 +230,10 @@ impl Vm {
         let rest = self.path.strip_prefix(datacenter.path().as_str())?.strip_prefix("/vm/")?;
         Some(rest.rsplit_once('/').map_or("", |(folders, _)| folders))
     }
+}
+
+fn one_copy() -> u32 {
+    1
 }
 
 fn powered_off() -> String {
@@ -286,6 +297,17 @@ pub struct Disk {
     /// another datastore, `[datastore2]`.
     #[serde(default)]
     pub parent: ParentPlace,
+    /// `flat`, `rdm-virtual` or `rdm-physical`: the last two stand for a LUN of a storage array.
+    #[serde(default = "flat")]
+    pub backing: String,
+    /// `diskMode`: `persistent`, `nonpersistent`, `undoable`, `append`, `independent_persistent` or
+    /// `independent_nonpersistent`; the last two are in no snapshot.
+    #[serde(default = "persistent")]
+    pub mode: String,
+    /// Path of its descriptor, `[datastore] dir/x.vmdk`, in a directory that no other VM has; made from
+    /// the VM's name when missing.
+    #[serde(default)]
+    pub file: Option<String>,
 }
 
 impl Disk {
@@ -302,6 +324,9 @@ impl Disk {
             links: None,
             extent_size: None,
             parent: ParentPlace::default(),
+            backing: flat(),
+            mode: persistent(),
+            file: None,
         }
     }
 
@@ -310,6 +335,26 @@ impl Disk {
     pub fn link_count(&self) -> u32 {
         self.links.unwrap_or_else(|| u32::from(self.layout.is_link()))
     }
+
+    /// Returns whether it stands for a LUN whose bytes no host hands out.
+    #[must_use]
+    pub fn is_physical(&self) -> bool {
+        self.backing == "rdm-physical"
+    }
+
+    /// Returns whether snapshots keep its state: not of an independent one, nor of a physical LUN.
+    #[must_use]
+    pub fn is_in_snapshots(&self) -> bool {
+        !self.mode.starts_with("independent_") && !self.is_physical()
+    }
+}
+
+fn flat() -> String {
+    "flat".to_owned()
+}
+
+fn persistent() -> String {
+    "persistent".to_owned()
 }
 
 fn thin() -> bool {

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 use vcenter_sim::faults::Faults;
 use vcenter_sim::faults::rule::{Rule, parse_json, parse_toml};
+use vcenter_sim::inventory::{Personality, SCENARIOS, Scenario};
 use vcenter_sim::{Inventory, Options, Simulator};
 
 /// A SIMULATED vCenter with ESXi hosts and real disk bytes, for tests and demos.
@@ -21,9 +22,18 @@ struct Args {
     /// File that says what exists (TOML)
     #[arg(long, value_name = "FILE", conflicts_with = "scenario")]
     inventory: Option<PathBuf>,
-    /// Built-in inventory
-    #[arg(long, value_name = "NAME", default_value = "demo")]
-    scenario: String,
+    /// Built-in inventory [default: small-office, or esxi with --esxi]
+    #[arg(long, value_name = "NAME")]
+    scenario: Option<String>,
+    /// List the built-in inventories
+    #[arg(long)]
+    list_scenarios: bool,
+    /// Print a built-in inventory, to begin a file of your own with
+    #[arg(long, value_name = "NAME")]
+    print_scenario: Option<String>,
+    /// Claim to be an ESXi host, whatever the inventory says
+    #[arg(long)]
+    esxi: bool,
     /// Address of the vCenter; hosts listen on the same address with ports of their own
     #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))]
     listen: SocketAddr,
@@ -81,10 +91,10 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let inventory = match &args.inventory {
-        Some(path) => Inventory::load(path)?,
-        None => Inventory::scenario(&args.scenario)?,
-    };
+    if args.list_scenarios || args.print_scenario.is_some() {
+        return show_scenarios(&args);
+    }
+    let inventory = inventory(&args)?;
     let options = options(&args, &inventory)?;
     let mut simulator = Simulator::start(inventory, options).await?;
     announce(&simulator)?;
@@ -101,6 +111,33 @@ async fn main() -> anyhow::Result<()> {
         () = stdin_ended => {}
     }
     simulator.stop().await;
+    Ok(())
+}
+
+fn inventory(args: &Args) -> anyhow::Result<Inventory> {
+    let mut inventory = match (&args.inventory, &args.scenario) {
+        (Some(path), _) => Inventory::load(path)?,
+        (None, Some(name)) => Inventory::scenario(name)?,
+        (None, None) if args.esxi => Inventory::scenario("esxi")?,
+        (None, None) => Inventory::scenario("small-office")?,
+    };
+    if args.esxi {
+        // What a host cannot have is refused when it starts.
+        inventory.vcenter.personality = Personality::Esxi;
+    }
+    Ok(inventory)
+}
+
+fn show_scenarios(args: &Args) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if let Some(name) = &args.print_scenario {
+        write!(out, "{}", Scenario::named(name)?.text)?;
+    } else {
+        for scenario in SCENARIOS {
+            writeln!(out, "{:<14} {}", scenario.name, scenario.about)?;
+        }
+    }
+    out.flush()?;
     Ok(())
 }
 
@@ -173,7 +210,11 @@ fn fault_flags(args: &Args) -> anyhow::Result<Map<String, Value>> {
 fn announce(simulator: &Simulator) -> anyhow::Result<()> {
     let account = &simulator.world().inventory.vcenter;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "vcenter-sim {}: a SIMULATED vCenter, for tests and demos", env!("CARGO_PKG_VERSION"))?;
+    let what = match account.personality {
+        Personality::VCenter => "vCenter",
+        Personality::Esxi => "ESXi host",
+    };
+    writeln!(out, "vcenter-sim {}: a SIMULATED {what}, for tests and demos", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  url         {}", simulator.url())?;
     writeln!(out, "  user        {} (password: {})", account.username, account.password)?;
     writeln!(out, "  certificate {}", simulator.sha256_thumbprint())?;

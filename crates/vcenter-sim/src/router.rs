@@ -7,6 +7,7 @@
 //! | vCenter | `/` | a page that says what this is |
 //! | all | `GET /folder/PATH?dcPath=…&dsName=…` | [`crate::folder`] |
 //! | hosts; the vCenter when URLs say `*` | `/nfc/TICKET/NAME` | [`crate::nfc`] |
+//! | a host without a vCenter, as "the vCenter" | `/ha-nfc/TICKET/NAME` | [`crate::nfc`] |
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use hyper::body::Body;
 
 use crate::connection::{Connection, ListenerId};
 use crate::folder;
+use crate::inventory::Personality;
 use crate::nfc;
 use crate::reply::{Reply, full, text};
 use crate::soap::SdkRequest;
@@ -42,8 +44,9 @@ where
     }
     nfc::note_leaked_credentials(&connection, request.headers());
     let on_vcenter = connection.listener == ListenerId::VCenter;
-    if path.starts_with("/nfc/") {
-        if on_vcenter && !connection.world.faults.now().star_host {
+    if path.starts_with(connection.world.exports.prefix()) {
+        let is_host = connection.world.inventory.vcenter.personality == Personality::Esxi;
+        if on_vcenter && !is_host && !connection.world.faults.now().star_host {
             return not_found();
         }
         return nfc::answer(&connection, request.method(), path, request.headers());

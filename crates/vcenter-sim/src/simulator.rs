@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::export::Exports;
 use crate::faults::{Faults, Options, Settings};
 use crate::folder::Tickets;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Personality};
 use crate::line::{Lines, VCENTER};
 use crate::server::{self, bind};
 use crate::soap::Soap;
@@ -48,7 +48,10 @@ impl Simulator {
         let (control_listener, control) = bind(options.control, "the control endpoint").await?;
         let (vcenter_listener, vcenter) = bind(options.listen, "the vCenter").await?;
         let identity = Identity::self_signed(&vcenter_names(&options))?;
-        let (hosts, host_listeners) = bind_hosts(&inventory, &options).await?;
+        let (hosts, host_listeners) = match inventory.vcenter.personality {
+            Personality::VCenter => bind_hosts(&inventory, &options).await?,
+            Personality::Esxi => (vec![lone_host(&inventory, &options, vcenter, &identity)], Vec::new()),
+        };
         let settings = options.settings.clone().unwrap_or_else(|| inventory.faults.clone());
         let soap = Soap::new(&inventory, &options);
         let world = Arc::new(World {
@@ -169,6 +172,18 @@ async fn bind_hosts(
         });
     }
     Ok((addresses, listeners))
+}
+
+/// A host without a vCenter has one listener, for everything; its leases say `*` for "where you called me".
+fn lone_host(inventory: &Inventory, options: &Options, addr: SocketAddr, identity: &Identity) -> HostAddress {
+    let mut names = inventory.datacenters.iter().flat_map(|datacenter| &datacenter.hosts);
+    HostAddress {
+        name: names.next().cloned().unwrap_or_default(),
+        addr,
+        sha1_thumbprint: identity.sha1_thumbprint(),
+        sha256_thumbprint: identity.sha256_thumbprint(),
+        url_name: options.url_name.as_ref().map_or_else(|| "*".to_owned(), |name| format!("{name}:{}", addr.port())),
+    }
 }
 
 impl World {

@@ -25,15 +25,20 @@ mod fault;
 mod filter;
 mod kinds;
 mod lease;
+mod list_view;
 mod meddle;
 mod model;
+mod option;
+mod partial;
 mod path;
 mod power;
+mod privilege;
 mod property;
 mod reconfig;
 mod report;
 mod retrieve;
 mod search;
+mod service;
 mod session;
 mod snapshot;
 mod state;
@@ -140,6 +145,10 @@ impl Soap {
         let call = Call { world, soap: self, request, now: Instant::now(), version, caller };
         let _under_way = call.caller.as_ref().map(|caller| UnderWay::begin(self, &caller.session, call.now));
         let (outcome, set_cookie) = match parse(request.body) {
+            Ok(element) if element.name == Login::NAME && self.is_full(&call) => {
+                self.count(&element.name, true);
+                return out_of_sessions(world.inventory.vcenter.sessions_max);
+            }
             Ok(element) => {
                 let answered = self.answer(&call, &element).await;
                 self.count(&element.name, answered.0.is_err());
@@ -188,6 +197,27 @@ impl Soap {
         self.lock().vms.get(vm).map(state::VmState::now).unwrap_or_default()
     }
 
+    /// Returns the object at an inventory path.
+    pub fn find(&self, path: &str) -> Option<MoRef> {
+        self.model.find_path(path).map(|id| self.model.moref(id))
+    }
+
+    /// Moves a VM to another host of its datacenter, as vMotion does, and tells those who wait.
+    ///
+    /// # Errors
+    /// Says what is not there.
+    pub fn move_to_host(&self, vm_path: &str, host: &str) -> Result<(), String> {
+        let index = self.paths.iter().position(|path| path == vm_path);
+        let index = index.ok_or_else(|| format!("VM `{vm_path}` is not in the inventory"))?;
+        let target = self.model.vms().get(index).and_then(|&id| self.model.host_for(id, host));
+        let target = target.ok_or_else(|| format!("the datacenter of VM `{vm_path}` has no host `{host}`"))?;
+        if let Some(vm) = self.lock().vms.get_mut(index) {
+            vm.host = Some(target);
+        }
+        self.tell();
+        Ok(())
+    }
+
     /// Returns true when the cookie belongs to a live session.
     pub fn session_valid(&self, cookie: Option<&str>) -> bool {
         self.lock().sessions.find(cookie).is_some()
@@ -222,6 +252,11 @@ impl Soap {
         let described = state.sessions.find(Some(&cookie)).map(session::Session::describe);
         let body = response_xml(Login::NAME, &described.unwrap_or_default(), call.version);
         Ok((body, cookie))
+    }
+
+    /// Returns whether there is no room for one more session.
+    fn is_full(&self, call: &Call<'_>) -> bool {
+        call.caller.is_none() && self.lock().sessions.all().count() >= call.world.inventory.vcenter.sessions_max
     }
 
     /// Returns the session that a cookie names, as the API describes it.
@@ -265,6 +300,20 @@ impl Soap {
         if !self.ticking.swap(true, Ordering::Relaxed) {
             tokio::spawn(keep_ticking(Arc::downgrade(world)));
         }
+    }
+}
+
+/// What the HTTP front of a server says that has too many sessions: a page, not SOAP.
+fn out_of_sessions(limit: usize) -> SdkReply {
+    SdkReply {
+        status: 503,
+        set_cookie: None,
+        content_type: "text/html; charset=utf-8",
+        body: format!(
+            "<html><head><title>503 Service Unavailable</title></head><body><h1>503 Service Unavailable</h1>\
+             <p>Out of HTTP sessions: Limited to {limit}</p></body></html>\n"
+        ),
+        close_connection: true,
     }
 }
 
@@ -318,9 +367,4 @@ fn parse(body: &[u8]) -> Outcome<Element> {
         tracing::debug!(operation, method = %incoming.call.name, "call");
     }
     Ok(incoming.call)
-}
-
-/// Returns whether an object is one of the well-known ones.
-fn is_service(object: &MoRef) -> bool {
-    content::SERVICES.iter().any(|(kind, id)| object.kind == *kind && object.id == *id)
 }

@@ -63,7 +63,7 @@ pub struct HostAddress {
     pub sha1_thumbprint: String,
     /// SHA-256 of its certificate.
     pub sha256_thumbprint: String,
-    /// `NAME:PORT` to be used in URLs.
+    /// `NAME:PORT` to be used in URLs; `*` on a host without a vCenter.
     pub url_name: String,
 }
 

@@ -27,7 +27,8 @@ pub use envelope::{
     Fault, Incoming, ResponseError, fault_xml, parse_request, parse_response, request_xml, response_xml,
 };
 pub use registry::{
-    FieldInfo, ManagedInfo, MethodInfo, PropertyInfo, TypeInfo, data_type, data_types, managed_type, method, property,
+    FieldInfo, ManagedInfo, MethodInfo, PropertyInfo, TypeInfo, data_type, data_types, managed_type, managed_types,
+    method, methods, property,
 };
 pub use scalar::{Any, Binary, DateTime, MoRef, Secret};
 pub use version::ApiVersion;

@@ -128,7 +128,7 @@ impl Lab {
     fn variable(&self, name: &str) -> Option<String> {
         match name {
             "GOVC_URL" => Some(self.simulator.url()),
-            "GOVC_USERNAME" => Some("administrator@vsphere.local".to_owned()),
+            "GOVC_USERNAME" => Some(self.simulator.world().inventory.vcenter.username.clone()),
             "GOVC_PASSWORD" => Some("simulated".to_owned()),
             "GOVC_TLS_KNOWN_HOSTS" => Some(self.folder.path().join("known_hosts").to_str().unwrap().to_owned()),
             _ => None,

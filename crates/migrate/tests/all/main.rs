@@ -13,3 +13,4 @@ mod servers;
 mod snapshots;
 mod streams;
 mod targets;
+mod worlds;

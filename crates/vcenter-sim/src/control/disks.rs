@@ -9,12 +9,13 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
-use percent_encoding::percent_decode_str;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
+use super::query::value;
 use crate::content::DiskContent;
+use crate::inventory::Disk;
 use crate::reply::{Reply, boxed, text};
 use crate::stream::hex;
 use crate::world::World;
@@ -56,22 +57,19 @@ pub(super) async fn sha256(world: &World, query: Option<&str>) -> Reply {
 }
 
 fn find(world: &World, query: Option<&str>) -> Result<Arc<DiskContent>, (StatusCode, String)> {
-    let parameter = |name: &str| {
-        let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-        let value = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).next()?;
-        Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
-    };
-    let (Some(vm), Some(disk)) = (parameter("vm"), parameter("disk").and_then(|disk| disk.parse().ok())) else {
+    let (Some(vm), Some(disk)) = (value(query, "vm"), value(query, "disk").and_then(|disk| disk.parse().ok())) else {
         let rule = "say ?vm=PATH&disk=NUMBER or ?vm=PATH&disk=NUMBER&snapshot=NAME\n";
         return Err((StatusCode::BAD_REQUEST, rule.to_owned()));
     };
     let Some(base) = world.exports.disk(&vm, disk) else {
         return Err((StatusCode::NOT_FOUND, format!("VM `{vm}` with disk {disk} is not in the inventory\n")));
     };
-    let snapshot = parameter("snapshot");
+    let snapshot = value(query, "snapshot");
     let deltas = world.soap.deltas(&vm, snapshot.as_deref());
     let unknown = || (StatusCode::NOT_FOUND, format!("VM `{vm}` has no snapshot `{}`\n", snapshot.unwrap_or_default()));
-    Ok(DiskContent::layered(&base, disk, &deltas.ok_or_else(unknown)?))
+    let deltas = deltas.ok_or_else(unknown)?;
+    let layered = world.inventory.vm(&vm).and_then(|vm| vm.disks.get(disk)).is_some_and(Disk::is_in_snapshots);
+    Ok(DiskContent::layered(&base, disk, if layered { &deltas } else { &[] }))
 }
 
 /// Reads a disk on a blocking thread, until its end, an error, or nobody listens any more.

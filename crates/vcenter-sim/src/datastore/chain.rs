@@ -20,6 +20,7 @@ use super::{Datastores, Spot};
 use crate::content::{Delta, DiskContent, mix};
 use crate::identity;
 use crate::inventory::layout::fits_redo_log;
+use crate::inventory::rules::parts_of;
 use crate::inventory::{Disk, DiskLayout, ParentPlace, Vm};
 
 /// Content ids above this are reserved.
@@ -104,8 +105,12 @@ impl ChainOf<'_> {
         links
     }
 
+    /// Returns where links lie: beside the configuration, or where the inventory puts the disk.
     fn spot(&self) -> &Spot {
-        &self.datastores.home(self.vm_index).spot
+        match &self.vm.disks[self.disk_index].file {
+            Some(_) => self.datastores.base_spot(self.vm_index, self.disk_index),
+            None => &self.datastores.home(self.vm_index).spot,
+        }
     }
 
     fn base_spot(&self, disk: &Disk) -> &Spot {
@@ -119,6 +124,10 @@ impl ChainOf<'_> {
     fn stem(&self, number: u32) -> String {
         let of_disk = if self.disk_index == 0 { String::new() } else { format!("_{}", self.disk_index) };
         let of_link = if number == 0 { String::new() } else { format!("-{number:06}") };
+        let file = self.vm.disks[self.disk_index].file.as_deref();
+        if let Some((_, _, stem)) = file.and_then(parts_of) {
+            return format!("{stem}{of_link}");
+        }
         format!("{}{of_disk}{of_link}", self.spot().directory)
     }
 
@@ -156,15 +165,25 @@ impl ChainOf<'_> {
         let allocated = if disk.thin { super::allocated_bytes(disk) } else { capacity };
         let starts = (0..capacity).step_by(usize::try_from(disk.extent_bytes()).unwrap_or(usize::MAX));
         let extents = starts.zip(1u32..).map(|(offset, number)| {
-            let name = if split { format!("{stem}-f{number:03}.vmdk") } else { format!("{stem}-flat.vmdk") };
+            let name = match disk.backing.as_str() {
+                "rdm-physical" => format!("{stem}-rdmp.vmdk"),
+                "rdm-virtual" => format!("{stem}-rdm.vmdk"),
+                _ if split => format!("{stem}-f{number:03}.vmdk"),
+                _ => format!("{stem}-flat.vmdk"),
+            };
             let size = disk.extent_bytes().min(capacity - offset);
             let allocated = if split { allocated.saturating_sub(offset).min(size) } else { allocated };
             let source = Source::Flat { base: Arc::clone(&base), offset };
             let extent = self.file(spot, name, FileKind::DiskExtent, (size, allocated), source);
             StoredFile { modified: changed(merged), ..extent }
         });
-        let (create_type, extent_type) = if split { ("twoGbMaxExtentFlat", "FLAT") } else { ("vmfs", "VMFS") };
-        self.finish(disk, 0, LinkKind::Flat, (create_type, extent_type), None, extents.collect())
+        let types = match disk.backing.as_str() {
+            "rdm-physical" => ("vmfsPassthroughRawDeviceMap", "VMFSRDM"),
+            "rdm-virtual" => ("vmfsRawDeviceMap", "VMFSRDM"),
+            _ if split => ("twoGbMaxExtentFlat", "FLAT"),
+            _ => ("vmfs", "VMFS"),
+        };
+        self.finish(disk, 0, LinkKind::Flat, types, None, extents.collect())
     }
 
     fn link(&self, disk: &Disk, number: u32, kind: LinkKind, layer: Layer, below: &[Link]) -> Link {

@@ -6,7 +6,7 @@ use super::{EPOCH, SnapshotNow, Spot, VmNow, vmsd, vmx};
 use crate::content::Delta;
 use crate::export::text_seed;
 use crate::hardware::Layout;
-use crate::inventory::Vm;
+use crate::inventory::{Disk, Vm};
 use crate::world::World;
 
 /// `virtualHW.version` of all VMs; see [`crate::identity::HARDWARE_VERSION`].
@@ -77,7 +77,8 @@ pub(crate) fn chain(world: &World, vm_index: usize, disk_index: usize, now: &VmN
         vm_index,
         disk_index,
         content: &content,
-        deltas: &now.deltas,
+        // What no snapshot holds has nothing above it.
+        deltas: if vm.disks[disk_index].is_in_snapshots() { &now.deltas } else { &[] },
         running: now.running,
         adapter,
     };
@@ -116,17 +117,21 @@ pub(crate) fn snapshots(world: &World, vm_index: usize, now: &VmNow) -> Vec<Snap
             moref: snapshot.moref.clone(),
             state: noise("vmsn", FileKind::SnapshotData, SNAPSHOT_STATE_BYTES),
             memory: snapshot.has_memory.then(|| noise("vmem", FileKind::SnapshotMemory, memory_bytes)),
-            links: vm.disks.iter().map(|disk| links_of(disk.link_count(), now, snapshot)).collect(),
+            links: vm.disks.iter().map(|disk| links_of(disk, now, snapshot)).collect(),
         }
     });
     files.collect()
 }
 
 /// Returns how many links of a disk a snapshot has.
-fn links_of(declared: u32, now: &VmNow, snapshot: &SnapshotNow) -> usize {
+fn links_of(disk: &Disk, now: &VmNow, snapshot: &SnapshotNow) -> usize {
+    let declared = 1 + usize::try_from(disk.link_count()).unwrap_or_default();
+    if !disk.is_in_snapshots() {
+        return declared;
+    }
     let deltas = now.deltas.get(..snapshot.frozen).unwrap_or(&now.deltas);
     let written = Delta::links(deltas).filter(|link| link[0].number > 0).count();
-    1 + usize::try_from(declared).unwrap_or_default() + written
+    declared + written
 }
 
 fn state_file(spot: &Spot, snapshot: &SnapshotNow, ending: &str) -> String {
@@ -159,7 +164,7 @@ fn snapshot_list(world: &World, vm: &Vm, spot: &Spot, now: &VmNow, disks: &[Vec<
     let listed = now.snapshots.iter().map(|snapshot| {
         let in_disk = |(index, links): (usize, &Vec<Link>)| {
             let place = layout.as_ref().and_then(|layout| Some((layout, layout.disks.get(index)?)))?;
-            let top = links.get(links_of(vm.disks[index].link_count(), now, snapshot) - 1)?;
+            let top = links.get(links_of(&vm.disks[index], now, snapshot) - 1)?;
             Some((named_from(world, spot, &top.descriptor), vmx::slot(place.0, place.1).0))
         };
         let disks = disks.iter().enumerate().filter_map(in_disk).collect();

@@ -24,7 +24,7 @@ pub(crate) mod book;
 mod check;
 mod load;
 mod pattern;
-mod privilege;
+pub(crate) mod privilege;
 pub(crate) mod spec;
 
 use serde::{Deserialize, Serialize};

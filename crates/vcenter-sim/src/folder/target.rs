@@ -9,6 +9,7 @@ use http::Uri;
 use percent_encoding::percent_decode_str;
 
 use crate::connection::{Connection, ListenerId};
+use crate::inventory::Personality;
 use crate::world::World;
 
 /// The name by which a host knows its only datacenter.
@@ -53,7 +54,12 @@ impl Target {
     pub(super) fn of(connection: &Connection, uri: &Uri, double_decode: bool) -> Result<Self, Miss> {
         let said = Said::read(uri.path(), uri.query().unwrap_or_default(), double_decode)?;
         let world = &connection.world;
-        let datacenter = match connection.listener {
+        // A host without a vCenter has one listener only, and is still a host.
+        let listener = match world.inventory.vcenter.personality {
+            Personality::VCenter => connection.listener,
+            Personality::Esxi => ListenerId::Host(0),
+        };
+        let datacenter = match listener {
             ListenerId::VCenter => match &said.datacenter {
                 Some(path) => Some(datacenter(world, path).ok_or(Miss::NotFound)?),
                 None => None,

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Content, Datacenter, Disk, Inventory, Vm};
+use super::{Content, Datacenter, Disk, Inventory, Vm, rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hardware::Layout;
 
@@ -49,6 +49,7 @@ impl Inventory {
     pub fn parse(text: &str, base: &Path) -> Result<Self> {
         let mut inventory: Self =
             toml::from_str(text).map_err(|source| broken("the inventory is not understood").with_source(source))?;
+        inventory.expand_copies()?;
         for disk in inventory.vms.iter_mut().flat_map(|vm| &mut vm.disks) {
             if let Content::File { path } = &mut disk.content {
                 *path = base.join(&path);
@@ -82,6 +83,7 @@ impl Inventory {
         let mut paths = BTreeSet::new();
         for datacenter in &self.datacenters {
             check_datacenter(datacenter)?;
+            rules::check_clusters(datacenter).map_err(broken)?;
             if !paths.insert(datacenter.path()) {
                 return Err(broken(format!("there are two datacenters `{}`", datacenter.path())));
             }
@@ -91,6 +93,7 @@ impl Inventory {
                 }
             }
         }
+        rules::check_server(self).map_err(broken)?;
         let mut vms = BTreeSet::new();
         for vm in &self.vms {
             if !vms.insert(&vm.path) {
@@ -125,8 +128,10 @@ impl Inventory {
         }
         for (index, disk) in vm.disks.iter().enumerate() {
             let checked = check_disk(disk).and_then(|()| disk.check_layout(datacenter));
+            let checked = checked.and_then(|()| rules::check_disk(disk, datacenter));
             checked.map_err(|rule| format!("disk {index}: {rule}"))?;
         }
+        rules::check_vm(vm)?;
         if let Some(iso) = vm.isos.iter().find(|iso| !is_datastore_path(iso)) {
             return Err(format!("`{iso}` is not of the form `[datastore] dir/x.iso`"));
         }
@@ -175,7 +180,7 @@ fn known(what: &str, name: Option<&str>, list: &[String]) -> std::result::Result
     }
 }
 
-fn one_of(what: &str, word: &str, words: &[&str]) -> std::result::Result<(), String> {
+pub(super) fn one_of(what: &str, word: &str, words: &[&str]) -> std::result::Result<(), String> {
     if words.contains(&word) {
         return Ok(());
     }
@@ -188,7 +193,7 @@ pub(crate) fn is_datastore_path(text: &str) -> bool {
     parts.is_some_and(|(datastore, path)| !datastore.is_empty() && !path.is_empty())
 }
 
-fn broken(rule: impl Into<String>) -> Error {
+pub(super) fn broken(rule: impl Into<String>) -> Error {
     Error::new(ErrorKind::Inventory, rule)
 }
 

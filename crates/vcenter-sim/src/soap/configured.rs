@@ -4,13 +4,15 @@
 
 use vsphere::wire::generated::{AnyVirtualDeviceBackingInfo, VirtualCdromIsoBackingInfo, VirtualDeviceConnectInfo};
 
+use super::clock::civil_of;
+use super::state::EPOCH;
 use crate::hardware::{Layout, Place};
 use crate::inventory::Vm;
 
 /// The part of a VM's configuration that may change.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Configured {
-    /// `config.changeVersion`: a number that grows with each change.
+    /// Grows with each change.
     pub(crate) version: u64,
     /// `config.annotation`.
     pub(crate) annotation: String,
@@ -46,6 +48,11 @@ impl Configured {
             Drive { place, backing: image.into(), connection }
         });
         Self { version: 1, annotation: vm.annotation.clone(), change_tracking: false, drives: drives.collect() }
+    }
+
+    /// Returns `config.changeVersion`, which looks like a time on real servers.
+    pub(crate) fn change_version(&self) -> String {
+        civil_of(EPOCH.saturating_add_unsigned(self.version)).0
     }
 
     /// Returns the storage hardware: `initial` with the drives that are left.

@@ -7,8 +7,8 @@ use super::call::Call;
 use super::fault::{self, Outcome};
 use super::kinds::is_a;
 use super::{
-    browser, content, descriptor, export, filter, power, property, reconfig, retrieve, search, snapshot, task, ticket,
-    view,
+    browser, content, descriptor, export, filter, list_view, option, power, privilege, property, reconfig, retrieve,
+    search, service, snapshot, task, ticket, view,
 };
 
 /// Methods that need no session.
@@ -32,11 +32,21 @@ pub(crate) async fn dispatch(call: &Call<'_>, element: &Element) -> Outcome<Stri
     if !is_a(&this.kind, info.on) {
         return Err(unknown());
     }
-    if name == api::WaitForUpdatesEx::NAME {
-        let reply = filter::wait(call, read(call, element)?).await?;
-        return Ok(response_xml(name, &reply, call.version));
+    if service::is_single(&this.kind) && !service::is_service(call.model().personality(), &this) {
+        return Err(fault::not_found(&this));
     }
-    route(call, element).unwrap_or_else(|| Err(unknown()))
+    privilege::check(call, &this, name)?;
+    match name {
+        api::WaitForUpdatesEx::NAME => {
+            let reply = filter::wait_ex(call, read(call, element)?).await?;
+            Ok(response_xml(name, &reply, call.version))
+        }
+        api::WaitForUpdates::NAME => {
+            let reply = filter::wait(call, read(call, element)?).await?;
+            Ok(response_xml(name, &reply, call.version))
+        }
+        _ => route(call, element).unwrap_or_else(|| Err(unknown())),
+    }
 }
 
 macro_rules! routes {
@@ -56,11 +66,13 @@ routes! {
     CancelRetrievePropertiesEx => retrieve::cancel,
     CancelTask => task::cancel,
     CancelWaitForUpdates => filter::cancel,
+    CheckForUpdates => filter::check,
     ConsolidateVMDisksTask => snapshot::consolidate,
     ContinueRetrievePropertiesEx => retrieve::next,
     CreateContainerView => view::create,
     CreateDescriptor => descriptor::create,
     CreateFilter => filter::create_filter,
+    CreateListView => list_view::create,
     CreatePropertyCollector => filter::create_collector,
     CreateSnapshotExTask => snapshot::create_ex,
     CreateSnapshotTask => snapshot::create,
@@ -71,22 +83,28 @@ routes! {
     DestroyView => view::destroy,
     ExportSnapshot => export::export_snapshot,
     ExportVm => export::export,
+    FindAllByUuid => search::all_by_uuid,
     FindByDatastorePath => search::by_datastore_path,
+    FindByDnsName => search::by_dns_name,
     FindByInventoryPath => search::by_path,
     FindByUuid => search::by_uuid,
     FindChild => search::child,
+    HasPrivilegeOnEntities => privilege::has_on_entities,
     HttpNfcLeaseAbort => export::abort,
     HttpNfcLeaseComplete => export::complete,
     HttpNfcLeaseGetManifest => export::manifest,
     HttpNfcLeaseProgress => export::progress,
     HttpNfcLeaseSetManifestChecksumType => export::set_checksums,
     Logout => content::logout,
+    ModifyListView => list_view::modify,
     PowerOffVMTask => power::power_off,
     PowerOnVMTask => power::power_on,
+    QueryOptions => option::query,
     RebootGuest => power::reboot_guest,
     ReconfigVMTask => reconfig::reconfigure,
     RemoveAllSnapshotsTask => snapshot::remove_all,
     RemoveSnapshotTask => snapshot::remove,
+    ResetListView => list_view::reset,
     ResetVMTask => power::reset,
     RetrieveProperties => retrieve::all,
     RetrievePropertiesEx => retrieve::first,
@@ -97,6 +115,7 @@ routes! {
     ShutdownGuest => power::shutdown_guest,
     StandbyGuest => power::standby_guest,
     SuspendVMTask => power::suspend,
+    TerminateSession => content::terminate,
 }
 
 fn answer<M: Method>(

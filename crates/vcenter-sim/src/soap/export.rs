@@ -20,6 +20,7 @@ use super::task::Subject;
 use crate::content::Delta;
 use crate::export::{Offer, SentFile};
 use crate::faults::{FileNames, HashName, ManifestLieKind};
+use crate::inventory::{Disk, Vm};
 use crate::world::LeaseEndpoint;
 
 /// `ExportVm`.
@@ -27,6 +28,10 @@ pub(crate) fn export(call: &Call<'_>, request: ExportVm) -> Outcome<MoRef> {
     let mut state = call.lock();
     let subject = call.subject(&state, &request.this)?;
     check_connected(call, &subject)?;
+    let physical = call.world.inventory.vms[subject.vm].disks.iter().position(Disk::is_physical);
+    if let Some(index) = physical {
+        return Err(fault::invalid_state(&format!("hard disk {} is a raw device in physical mode", index + 1)));
+    }
     let power = state.vms[subject.vm].power.clone();
     if power != VirtualMachinePowerState::PoweredOff {
         return Err(fault::invalid_power_state(VirtualMachinePowerState::PoweredOff, power));
@@ -71,8 +76,11 @@ fn open(
     }
     let images = configured.images().map(|(place, iso)| (place.clone(), iso.to_owned())).collect();
     let vm = &call.world.inventory.vms[subject.vm];
+    check_exportable(vm, configured)?;
+    let of_snapshot = method == "ExportSnapshot";
     let nvram = !settings.lease_without_nvram;
-    let items = call.world.exports.open_offer(&id, &Offer { vm, vm_moref: &subject.moref.id, images, deltas, nvram });
+    let offer = Offer { vm, vm_moref: &subject.moref.id, images, deltas, nvram, of_snapshot };
+    let items = call.world.exports.open_offer(&id, &offer);
     let index = subject.vm;
     let task = state.tasks.add_export(subject, method);
     state.note_task(index, &task);
@@ -94,6 +102,17 @@ fn open(
     state.leases.insert(id.clone(), lease);
     call.soap.tell();
     Ok(MoRef::new("HttpNfcLease", id))
+}
+
+/// Refuses what no host puts into a lease.
+fn check_exportable(vm: &Vm, configured: &Configured) -> Outcome<()> {
+    if vm.encrypted {
+        return Err(fault::invalid_state("the virtual machine is encrypted"));
+    }
+    match configured.images().find(|(_, image)| vm.missing_isos.iter().any(|missing| missing == image)) {
+        Some((_, image)) => Err(fault::file_not_found(image)),
+        None => Ok(()),
+    }
 }
 
 /// `HttpNfcLeaseProgress`.

@@ -4,8 +4,9 @@ use vsphere::wire::generated::{
     ApplicationQuiesceFault, ConcurrentAccess, FileFault, FileNotFound, InvalidArgument, InvalidCollectorVersion,
     InvalidDatastore, InvalidDatastorePath, InvalidDeviceSpec, InvalidLogin, InvalidName, InvalidPowerState,
     InvalidProperty, InvalidRequest, InvalidState, InvalidType, InvalidVmConfig, LocalizedMethodFault,
-    ManagedObjectNotFound, MethodNotFound, NoDiskSpace, NoPermission, NotAuthenticated, NotSupported, RequestCanceled,
-    SystemError, TaskInProgress, Timedout, TooManySnapshotLevels, ToolsUnavailable, VirtualMachinePowerState,
+    ManagedObjectNotFound, MethodNotFound, NoDiskSpace, NoPermission, NotAuthenticated, NotFound, NotSupported,
+    RequestCanceled, SystemError, TaskInProgress, Timedout, TooManySnapshotLevels, ToolsUnavailable,
+    VirtualMachinePowerState,
 };
 use vsphere::wire::{Fault, MoRef};
 
@@ -31,6 +32,21 @@ pub(crate) fn invalid_login() -> Fault {
 pub(crate) fn not_found(obj: &MoRef) -> Fault {
     let text = format!("The object '{obj}' has already been deleted or has not been completely created");
     Fault::new(text, ManagedObjectNotFound { obj: obj.clone(), ..ManagedObjectNotFound::default() })
+}
+
+/// Nothing of this name is there.
+pub(crate) fn not_found_here(what: &str) -> Fault {
+    Fault::new(format!("{what} was not found"), NotFound::default())
+}
+
+/// The account lacks a privilege on an object.
+pub(crate) fn no_permission(object: &MoRef, privilege: &str) -> Fault {
+    let detail = NoPermission {
+        object: Some(object.clone()),
+        privilege_id: Some(privilege.to_owned()),
+        ..NoPermission::default()
+    };
+    Fault::new("Permission to perform this operation was denied.", detail)
 }
 
 /// The method is unknown, to this version or to this kind of object.
@@ -123,9 +139,9 @@ pub(crate) fn application_quiesce_fault() -> Fault {
     Fault::new(text, ApplicationQuiesceFault::default())
 }
 
-/// A name is none.
-pub(crate) fn invalid_name(name: &str, entity: &MoRef) -> Fault {
-    let detail = InvalidName { name: name.to_owned(), entity: Some(entity.clone()), ..InvalidName::default() };
+/// A name is none, or means nothing here.
+pub(crate) fn invalid_name(name: &str, entity: Option<&MoRef>) -> Fault {
+    let detail = InvalidName { name: name.to_owned(), entity: entity.cloned(), ..InvalidName::default() };
     Fault::new(format!("The name '{name}' is not valid."), detail)
 }
 

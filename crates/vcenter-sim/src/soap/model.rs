@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  group-d1 ─ folders ─ datacenter ─┬─ vm        ─ folders ─ VMs, vApps ─ VMs
-//!                                   ├─ host      ─ ComputeResource (one per host) ─ host, "Resources" pool
+//!                                   ├─ host      ─ ComputeResource (one per host, or a cluster) ─ hosts, "Resources" pool
 //!                                   ├─ datastore ─ datastores
 //!                                   └─ network   ─ networks
 //! ```
@@ -12,15 +12,14 @@
 //! inventory has the same ids in every run.
 
 mod build;
+mod ids;
 
 use std::collections::HashMap;
 
 use vsphere::wire::MoRef;
 
 use crate::hardware::Layout;
-
-/// Id of the root folder on a vCenter.
-pub(crate) const ROOT_FOLDER: &str = "group-d1";
+use crate::inventory::Personality;
 
 /// Index of a [`Node`] in its [`Model`].
 pub(crate) type NodeId = usize;
@@ -28,6 +27,7 @@ pub(crate) type NodeId = usize;
 /// All inventory objects.
 #[derive(Debug)]
 pub(crate) struct Model {
+    personality: Personality,
     nodes: Vec<Node>,
     by_id: HashMap<String, NodeId>,
     /// Node of each VM of the inventory, in its order.
@@ -61,10 +61,10 @@ pub(crate) enum Kind {
     },
     /// A datacenter.
     Datacenter(Box<Datacenter>),
-    /// The compute resource of one host.
+    /// The compute resource of one host, or a cluster.
     ComputeResource {
-        /// The host.
-        host: NodeId,
+        /// The hosts; more than one in a cluster only.
+        hosts: Vec<NodeId>,
         /// The root pool.
         pool: NodeId,
     },
@@ -77,8 +77,6 @@ pub(crate) enum Kind {
     ResourcePool {
         /// The compute resource.
         owner: NodeId,
-        /// VMs that run in it.
-        vms: Vec<NodeId>,
     },
     /// A vApp.
     VirtualApp {
@@ -114,7 +112,6 @@ pub(crate) struct VmPlace {
     /// Index in the inventory.
     pub(crate) index: usize,
     pub(crate) host: NodeId,
-    pub(crate) pool: NodeId,
     pub(crate) datastore: NodeId,
     /// The network of its card; without one it has no card.
     pub(crate) network: Option<NodeId>,
@@ -131,6 +128,11 @@ impl Model {
     /// Returns a node.
     pub(crate) fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id]
+    }
+
+    /// Returns what the server claims to be.
+    pub(crate) fn personality(&self) -> Personality {
+        self.personality
     }
 
     /// Returns the root folder.
@@ -152,6 +154,11 @@ impl Model {
     /// Returns the references of nodes.
     pub(crate) fn morefs(&self, ids: &[NodeId]) -> Vec<MoRef> {
         ids.iter().map(|&id| self.moref(id)).collect()
+    }
+
+    /// Returns all nodes.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        0..self.nodes.len()
     }
 
     /// Returns the nodes of the VMs, in the order of the inventory.
@@ -176,6 +183,20 @@ impl Model {
     pub(crate) fn vms_where(&self, wanted: impl Fn(&VmPlace) -> bool) -> Vec<MoRef> {
         let picked = self.vms.iter().filter(|&&id| self.place(id).is_some_and(&wanted));
         picked.map(|&id| self.moref(id)).collect()
+    }
+
+    /// Returns the host of this name in the datacenter of a VM.
+    pub(crate) fn host_for(&self, vm: NodeId, name: &str) -> Option<NodeId> {
+        let parts = self.datacenter(self.place(vm)?.datacenter)?;
+        parts.hosts.iter().copied().find(|&host| self.nodes[host].name == name)
+    }
+
+    /// Returns the root pool of what runs on a host.
+    pub(crate) fn pool_of(&self, host: NodeId) -> Option<NodeId> {
+        match &self.nodes[self.nodes[host].parent?].kind {
+            Kind::ComputeResource { pool, .. } => Some(*pool),
+            _ => None,
+        }
     }
 
     /// Returns the parts of a datacenter.
@@ -275,7 +296,42 @@ mod tests {
     #[test]
     fn a_reference_of_another_type_with_the_same_id_is_no_object() {
         let model = model(LAB);
-        assert!(model.find(&MoRef::new("Folder", ROOT_FOLDER)).is_some());
-        assert!(model.find(&MoRef::new("Datacenter", ROOT_FOLDER)).is_none());
+        assert!(model.find(&MoRef::new("Folder", "group-d1")).is_some());
+        assert!(model.find(&MoRef::new("Datacenter", "group-d1")).is_none());
+    }
+
+    #[test]
+    fn hosts_of_a_cluster_share_its_pool_and_the_others_have_their_own() {
+        let model = model(
+            "[[datacenter]]\nname = \"DC0\"\nhosts = [\"a\", \"b\", \"c\"]\n\
+             [[datacenter.cluster]]\nname = \"C\"\nhosts = [\"a\", \"c\"]\n\
+             [[vm]]\npath = \"DC0/vm/x\"\nhost = \"a\"\n[[vm]]\npath = \"DC0/vm/y\"\nhost = \"c\"\n\
+             [[vm]]\npath = \"DC0/vm/z\"\nhost = \"b\"\n",
+        );
+        let cluster = model.find_path("DC0/host/C").unwrap();
+        assert_eq!(model.node(cluster).moref.kind, "ClusterComputeResource");
+        for path in ["DC0/host/C/a", "DC0/host/C/c", "DC0/host/C/Resources", "DC0/host/b/b"] {
+            assert!(model.find_path(path).is_some(), "{path}");
+        }
+        assert_eq!(model.find_path("DC0/host/a"), None);
+        let pools: Vec<_> = model.vms().iter().map(|&id| model.pool_of(model.place(id).unwrap().host)).collect();
+        assert!(pools[0] == pools[1] && pools[0] != pools[2], "{pools:?}");
+    }
+
+    #[test]
+    fn an_esxi_host_has_its_own_ids_and_numbers_its_vms() {
+        let model = model(
+            "[vcenter]\npersonality = \"esxi\"\n[[datacenter]]\nname = \"ha-datacenter\"\n\
+             [[vm]]\npath = \"ha-datacenter/vm/x\"\n[[vm]]\npath = \"ha-datacenter/vm/y\"\n",
+        );
+        let id = |path: &str| model.node(model.find_path(path).unwrap()).moref.id.clone();
+        assert_eq!(id("/"), "ha-folder-root");
+        assert_eq!(id("ha-datacenter"), "ha-datacenter");
+        assert_eq!(id("ha-datacenter/vm"), "ha-folder-vm");
+        assert_eq!(id("ha-datacenter/host/esx1.sim.invalid"), "ha-compute-res");
+        assert_eq!(id("ha-datacenter/host/esx1.sim.invalid/esx1.sim.invalid"), "ha-host");
+        assert_eq!(id("ha-datacenter/host/esx1.sim.invalid/Resources"), "ha-root-pool");
+        assert_eq!(id("ha-datacenter/network/VM Network"), "HaNetwork-VM Network");
+        assert_eq!((id("ha-datacenter/vm/x"), id("ha-datacenter/vm/y")), ("1".to_owned(), "2".to_owned()));
     }
 }

@@ -96,7 +96,7 @@ pub(crate) fn check(kind: &str, path: &str, version: ApiVersion) -> Outcome<()> 
 
 /// Returns a field of a data object: its own, one of a base type, or one that only a subtype has, as
 /// `device[2000].backing.fileName` goes through two base types.
-fn field(kind: &str, name: &str) -> Option<&'static FieldInfo> {
+pub(crate) fn field(kind: &str, name: &str) -> Option<&'static FieldInfo> {
     let of = |info: &'static TypeInfo| info.fields.iter().find(|field| field.name == name);
     ancestry(kind).find_map(of).or_else(|| {
         let is_subtype = |info: &&TypeInfo| ancestry(info.name).any(|ancestor| ancestor.name == kind);

@@ -3,33 +3,36 @@
 //! Values are built when they are asked for, and only the property that is asked for: of 10,000 VMs
 //! nobody wants all of `config`.
 
+mod backing;
+mod compute;
 mod datastores;
+mod defaults;
 mod devices;
 mod files;
 mod guest;
 mod machine;
+mod services;
 mod snapshots;
 mod things;
 
-use vsphere::wire::generated::{HttpNfcLeaseCapabilities, LocalizableMessage, OvfOptionInfo};
+use vsphere::wire::generated::HttpNfcLeaseCapabilities;
 use vsphere::wire::{Any, MoRef, Value};
 
 use super::call::{Call, HEALTH};
 use super::fault::{self, Outcome};
 use super::model::NodeId;
 use super::state::State;
-use super::{browser, export, path};
-
-/// Options that descriptors may carry.
-const EXPORT_OPTIONS: [(&str, &str); 3] =
-    [("mac", "MAC addresses"), ("uuid", "UUIDs"), ("nodevicesubtypes", "no device subtypes")];
+use super::{browser, export, path, privilege, service};
 
 /// Returns the value at `path`; `None` when it is unset.
 ///
 /// # Errors
-/// InvalidProperty, or ManagedObjectNotFound.
+/// InvalidProperty, ManagedObjectNotFound, or NoPermission.
 pub(crate) fn value(call: &Call<'_>, state: &State, object: &MoRef, path: &str) -> Outcome<Option<Any>> {
     path::check(&object.kind, path, call.version)?;
+    if privilege::is_unreadable(call, object, path) {
+        return Err(fault::no_permission(object, privilege::READ));
+    }
     Ok(top(call, state, object, path::top(path))?.and_then(|value| path::follow(value, path)))
 }
 
@@ -50,15 +53,10 @@ fn top(call: &Call<'_>, state: &State, object: &MoRef, name: &str) -> Outcome<Op
             let lease = state.leases.get(&object.id).filter(|lease| call.owns(&lease.session)).ok_or_else(gone)?;
             export::property(call, state, lease, name)
         }
-        "ContainerView" => {
-            let view = state.views.get(&object.id).filter(|view| call.owns(&view.session)).ok_or_else(gone)?;
-            match name {
-                "view" => Some(Any::list(&view.members(call.model()), encode)),
-                "container" => Some(Any::new(&view.container, encode)),
-                "type" => Some(Any::list(&view.types, encode)),
-                "recursive" => Some(Any::new(&view.recursive, encode)),
-                _ => None,
-            }
+        "ContainerView" | "ListView" => {
+            let view =
+                state.views.get(&object.id).filter(|view| call.owns(&view.session) && view.kind() == object.kind);
+            services::view(call, state, view.ok_or_else(gone)?, name)
         }
         "Task" => {
             let task = state.tasks.get(&object.id).ok_or_else(gone)?;
@@ -67,36 +65,19 @@ fn top(call: &Call<'_>, state: &State, object: &MoRef, name: &str) -> Outcome<Op
         "VirtualMachineSnapshot" => snapshots::property(call, state, object, name)?,
         "PropertyFilter" => {
             let filter = state.filters.get(&object.id).filter(|filter| call.owns(&filter.session)).ok_or_else(gone)?;
-            (name == "spec").then(|| Any::new(&filter.spec, encode))
+            match name {
+                "spec" => Some(Any::new(&filter.spec, encode)),
+                "partialUpdates" => Some(Any::new(&filter.partial, encode)),
+                _ => None,
+            }
+        }
+        "PropertyCollector" => services::collector(call, state, object, name).ok_or_else(gone)?,
+        _ if service::is_service(call.model().personality(), object) => {
+            services::property(call, state, &object.kind, name)
         }
         "HostDatastoreBrowser" => browser::property(call, object, name)?,
-        _ if super::is_service(object) => service(call, state, name),
         _ => return Err(gone()),
     })
-}
-
-fn service(call: &Call<'_>, state: &State, name: &str) -> Option<Any> {
-    let encode = call.encode();
-    match name {
-        "content" => Some(Any::new(&super::content::content(call), encode)),
-        "serverClock" => Some(Any::new(&super::clock::civil_now(), encode)),
-        "ovfExportOption" => {
-            let option = |(option, text): (&str, &str)| OvfOptionInfo {
-                option: option.to_owned(),
-                description: LocalizableMessage {
-                    key: format!("sim.ovf.{option}"),
-                    message: Some(text.to_owned()),
-                    ..LocalizableMessage::default()
-                },
-            };
-            Some(Any::list(&EXPORT_OPTIONS.map(option), encode))
-        }
-        "currentSession" => {
-            let session = state.sessions.find(call.request.cookie)?;
-            Some(Any::new(&session.describe(), encode))
-        }
-        _ => None,
-    }
 }
 
 /// Returns a property of an inventory object: what all entities have, then what its kind has.

@@ -3,13 +3,13 @@
 //! A traversal may name itself and walk in circles, so each object is walked once for each
 //! selection. Results larger than a page wait under a token until they are asked for.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use vsphere::wire::generated::{
-    AnySelectionSpec, CancelRetrievePropertiesEx, ContinueRetrievePropertiesEx, DynamicProperty, ObjectContent,
-    PropertyFilterSpec, RetrieveProperties, RetrievePropertiesEx, RetrieveResult, TraversalSpec,
+    AnySelectionSpec, CancelRetrievePropertiesEx, ContinueRetrievePropertiesEx, DynamicProperty, MissingProperty,
+    ObjectContent, PropertyFilterSpec, RetrieveProperties, RetrievePropertiesEx, RetrieveResult, TraversalSpec,
 };
-use vsphere::wire::{Any, Decode, MoRef, managed_type};
+use vsphere::wire::{Decode, MoRef, managed_type};
 
 use super::call::Call;
 use super::fault::{self, Outcome};
@@ -101,21 +101,20 @@ fn read(call: &Call<'_>, state: &State, specs: &[PropertyFilterSpec]) -> Outcome
     Ok(contents)
 }
 
-/// Reads the paths of one object; what is unset is left out.
-fn content(call: &Call<'_>, state: &State, obj: MoRef, paths: &[String]) -> Outcome<ObjectContent> {
-    let mut prop_set = Vec::new();
+/// Reads the paths of one object; what is unset is left out, what may not be read is named.
+pub(crate) fn content(call: &Call<'_>, state: &State, obj: MoRef, paths: &[String]) -> Outcome<ObjectContent> {
+    let mut content = ObjectContent { obj, ..ObjectContent::default() };
     for path in paths {
-        if let Some(val) = property::value(call, state, &obj, path)? {
-            prop_set.push(DynamicProperty { name: path.clone(), val });
+        match property::value(call, state, &content.obj, path) {
+            Ok(Some(val)) => content.prop_set.push(DynamicProperty { name: path.clone(), val }),
+            Ok(None) => {}
+            Err(fault) if fault.type_name() == "NoPermission" => {
+                content.missing_set.push(MissingProperty { path: path.clone(), fault: fault::localized(fault) });
+            }
+            Err(fault) => return Err(fault),
         }
     }
-    Ok(ObjectContent { obj, prop_set, missing_set: Vec::new() })
-}
-
-/// Reads the paths of one object into a map.
-pub(crate) fn values(call: &Call<'_>, state: &State, wanted: &Wanted) -> Outcome<BTreeMap<String, Any>> {
-    let content = content(call, state, wanted.0.clone(), &wanted.1)?;
-    Ok(content.prop_set.into_iter().map(|property| (property.name, property.val)).collect())
+    Ok(content)
 }
 
 /// Returns the objects that a spec picks, in the order in which they are found.
@@ -236,8 +235,12 @@ impl<'b> Walk<'_, 'b> {
     }
 
     fn follow(&self, object: &MoRef, traversal: &TraversalSpec) -> Outcome<Vec<MoRef>> {
-        let Some(value) = property::value(self.call, self.state, object, &traversal.path)? else {
-            return Ok(Vec::new());
+        let value = match property::value(self.call, self.state, object, &traversal.path) {
+            Ok(Some(value)) => value,
+            Ok(None) => return Ok(Vec::new()),
+            // What may not be read leads nowhere.
+            Err(fault) if fault.type_name() == "NoPermission" => return Ok(Vec::new()),
+            Err(fault) => return Err(fault),
         };
         let decode = &mut Decode::default();
         let references = if value.type_name() == Some("ArrayOfManagedObjectReference") {

@@ -96,7 +96,7 @@ fn removal(
 
 fn take(call: &Call<'_>, vm: &MoRef, method: &'static str, wish: NewSnapshot) -> Outcome<MoRef> {
     if wish.name.is_empty() {
-        return Err(fault::invalid_name(&wish.name, vm));
+        return Err(fault::invalid_name(&wish.name, Some(vm)));
     }
     let mut state = call.lock();
     let subject = call.subject(&state, vm)?;

@@ -26,6 +26,9 @@ const QUEUE: Duration = Duration::from_millis(10);
 /// Tasks that are remembered after their end; real servers forget them after some minutes.
 const ENDED_MAX: usize = 1000;
 
+/// Tasks that `TaskManager.recentTask` shows.
+const RECENT_MAX: usize = 100;
+
 /// What a task does to its VM when it succeeds.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
@@ -204,6 +207,15 @@ impl Tasks {
     /// Returns a task.
     pub(crate) fn get(&self, id: &str) -> Option<&Task> {
         self.by_id.get(id)
+    }
+
+    /// Returns the tasks that are remembered, oldest first, at most the newest hundred.
+    pub(crate) fn recent(&self) -> Vec<MoRef> {
+        let number = |id: &str| id.rsplit('-').next().and_then(|number| number.parse::<u64>().ok());
+        let mut ids: Vec<(Option<u64>, &String)> = self.by_id.keys().map(|id| (number(id), id)).collect();
+        ids.sort_unstable();
+        let newest = ids.len().saturating_sub(RECENT_MAX);
+        ids[newest..].iter().map(|(_, id)| MoRef::new("Task", *id)).collect()
     }
 
     /// Sets the progress of a running task.

@@ -57,7 +57,8 @@ pub(crate) fn acquire(
     };
     Ok(SessionManagerGenericServiceTicket {
         id: Secret(ticket),
-        host_name: Some(host.url_name.clone()),
+        // A host without a vCenter is where the caller is already.
+        host_name: Some(if host.url_name == "*" { host.addr.to_string() } else { host.url_name.clone() }),
         ssl_thumbprint: endpoint.map(|endpoint| endpoint.ssl_thumbprint),
         cert_thumbprint_list: vec![
             thumbprint("sha1", &host.sha1_thumbprint),

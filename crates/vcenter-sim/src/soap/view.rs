@@ -1,4 +1,4 @@
-//! Container views: all objects of some types below a container.
+//! Views, and those of a container: all objects of some types below it.
 
 use vsphere::wire::generated::{CreateContainerView, DestroyView};
 use vsphere::wire::{MoRef, managed_type};
@@ -11,16 +11,41 @@ use super::model::{Kind, Model, NodeId};
 /// What a view can look into.
 const CONTAINERS: [&str; 5] = ["ComputeResource", "Datacenter", "Folder", "HostSystem", "ResourcePool"];
 
-/// A container view; its members are found when somebody asks.
+/// A view of the objects that a session is interested in.
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) session: String,
+    pub(crate) members: Members,
+}
+
+/// What is in a view.
+#[derive(Debug)]
+pub(crate) enum Members {
+    /// All objects of some types below a container; found when somebody asks.
+    Below(Container),
+    /// Those that were named ([`super::list_view`]).
+    Listed(Vec<MoRef>),
+}
+
+/// What a container view looks for, and where.
+#[derive(Debug)]
+pub(crate) struct Container {
     pub(crate) container: MoRef,
     pub(crate) types: Vec<String>,
     pub(crate) recursive: bool,
 }
 
 impl View {
+    /// Returns the managed type of the view.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.members {
+            Members::Below(_) => "ContainerView",
+            Members::Listed(_) => "ListView",
+        }
+    }
+}
+
+impl Container {
     /// Returns the objects in it.
     pub(crate) fn members(&self, model: &Model) -> Vec<MoRef> {
         let mut members = Vec::new();
@@ -56,8 +81,8 @@ pub(crate) fn create(call: &Call<'_>, request: CreateContainerView) -> Outcome<M
     }
     let id = call.session_id(&request.this)?;
     let session = call.session(&request.this)?.to_owned();
-    let view = View { session, container: request.container, types: request.type_, recursive: request.recursive };
-    call.lock().views.insert(id.clone(), view);
+    let below = Container { container: request.container, types: request.type_, recursive: request.recursive };
+    call.lock().views.insert(id.clone(), View { session, members: Members::Below(below) });
     Ok(MoRef::new("ContainerView", id))
 }
 

@@ -26,7 +26,11 @@ impl Desk {
     }
 
     pub(crate) async fn with_inventory(text: &str, options: Options) -> Self {
-        let inventory = Inventory::parse(text, Path::new(".")).unwrap();
+        Self::over(Inventory::parse(text, Path::new(".")).unwrap(), options).await
+    }
+
+    /// Opens a desk over an inventory of its own.
+    pub(crate) async fn over(inventory: Inventory, options: Options) -> Self {
         Self { simulator: Simulator::start(inventory, options).await.unwrap(), cookie: None }
     }
 
@@ -52,10 +56,14 @@ impl Desk {
         world.soap.post(world, request).await
     }
 
-    pub(crate) async fn log_in(&mut self) {
+    pub(crate) async fn try_log_in(&self) -> SdkReply {
         let login = "<Login xmlns=\"urn:vim25\"><_this type=\"SessionManager\">SessionManager</_this>\
                      <userName>administrator@vsphere.local</userName><password>simulated</password></Login>";
-        let reply = self.call("8.0.3.0", login).await;
+        self.call("8.0.3.0", login).await
+    }
+
+    pub(crate) async fn log_in(&mut self) {
+        let reply = self.try_log_in().await;
         assert_eq!(reply.status, 200, "{}", reply.body);
         let cookie = reply.set_cookie.unwrap();
         assert!(cookie.contains("=\"") && cookie.ends_with("; Path=/; HttpOnly; Secure"), "{cookie}");

@@ -225,8 +225,12 @@ macro_rules! poly {
             const TYPE: $crate::wire::TypeName = $crate::wire::TypeName::vim(stringify!($base));
 
             fn fill(&self, element: &mut $crate::wire::Element, encode: $crate::wire::Encode) {
-                let (namespace, name) = ($crate::wire::Namespace::Vim, self.type_name().to_owned());
-                element.xsi_type = Some($crate::wire::XsiType { namespace, name });
+                // As servers do: what is of the declared type does not say so, unless that is only a base.
+                let is_declared = matches!(self, Self::$base(_));
+                if !is_declared || $crate::wire::macros::is_only_base(stringify!($strictness)) {
+                    let (namespace, name) = ($crate::wire::Namespace::Vim, self.type_name().to_owned());
+                    element.xsi_type = Some($crate::wire::XsiType { namespace, name });
+                }
                 match self {
                     Self::$base(value) | Self::Unknown(_, value) => value.fill(element, encode),
                     $(Self::$sub(value) => value.fill(element, encode),)*
@@ -365,6 +369,11 @@ pub(super) const fn first(names: &[&'static str]) -> Option<&'static str> {
 /// Returns true for the empty text and for a version that can be compared.
 pub(super) const fn is_known_version(text: &str) -> bool {
     text.is_empty() || ApiVersion::parse(text).is_some()
+}
+
+/// Returns whether no value is of the declared type itself, only of its subtypes.
+pub(super) fn is_only_base(strictness: &str) -> bool {
+    strictness == "base_only"
 }
 
 /// Accepts an element without `xsi:type`: the declared type stands for itself.

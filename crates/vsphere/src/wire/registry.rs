@@ -80,6 +80,16 @@ pub fn data_types() -> &'static [TypeInfo] {
     TYPES
 }
 
+/// Returns all generated calls, sorted by name.
+pub fn methods() -> &'static [MethodInfo] {
+    METHODS
+}
+
+/// Returns all managed object types, sorted by name.
+pub fn managed_types() -> &'static [ManagedInfo] {
+    MANAGED_TYPES
+}
+
 /// Returns the managed object type of this name.
 pub fn managed_type(name: &str) -> Option<&'static ManagedInfo> {
     let index = MANAGED_TYPES.binary_search_by(|entry| entry.name.cmp(name)).ok()?;

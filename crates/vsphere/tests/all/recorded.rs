@@ -5,8 +5,7 @@
 //! element that it does not know.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::{fs, io::Write as _};
 
 use serde_json::Value;
@@ -28,16 +27,11 @@ struct Tally {
 
 #[test]
 fn every_recorded_reply_is_read_without_an_unknown_element() {
-    let Some(folder) = judges::recorded_replies("every_recorded_reply_is_read_without_an_unknown_element") else {
-        return;
-    };
     let unpacked = tempfile::tempdir().unwrap();
+    let test = "every_recorded_reply_is_read_without_an_unknown_element";
+    let Some(fixtures) = judges::recordings(test, unpacked.path()) else { return };
     let mut tally = Tally::default();
-    for archive in archives(&folder) {
-        for fixture in fixtures(&archive, unpacked.path()) {
-            read_fixture(&fixture, &mut tally);
-        }
-    }
+    fixtures.iter().for_each(|fixture| read_fixture(fixture, &mut tally));
     let mut stderr = std::io::stderr();
     writeln!(
         stderr,
@@ -56,32 +50,6 @@ fn every_recorded_reply_is_read_without_an_unknown_element() {
     assert!(tally.failures.is_empty(), "{:#?}", tally.failures);
     assert!(tally.unknown.is_empty(), "{:#?}", tally.unknown);
     assert!(tally.out_of_order.is_empty(), "{:#?}", tally.out_of_order);
-}
-
-fn archives(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut archives: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "gz")).collect();
-    archives.sort();
-    assert_eq!(archives.len(), 3, "the archives of three releases are wanted: {archives:?}");
-    archives
-}
-
-fn fixtures(archive: &Path, into: &Path) -> Vec<PathBuf> {
-    let target = into.join(archive.file_stem().unwrap());
-    fs::create_dir_all(&target).unwrap();
-    let status = Command::new("tar")
-        .arg("xzf")
-        .arg(archive)
-        .arg("-C")
-        .arg(&target)
-        .args(["--strip-components=3", "--wildcards", "*/tests/fixtures/*.yaml"])
-        .status()
-        .unwrap();
-    assert!(status.success());
-    let mut found: Vec<_> = fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().path()).collect();
-    found.sort();
-    assert_eq!(found.len(), 22, "fixtures of {}", archive.display());
-    found
 }
 
 fn read_fixture(path: &Path, tally: &mut Tally) {

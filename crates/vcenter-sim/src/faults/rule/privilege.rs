@@ -1,7 +1,7 @@
 //! Which call needs which privilege, as far as exporters meet them.
 
 /// Privileges and the calls that need them.
-const PRIVILEGES: [(&str, &[&str]); 8] = [
+const PRIVILEGES: [(&str, &[&str]); 11] = [
     (
         "System.View",
         &["RetrievePropertiesEx", "RetrieveProperties", "CreateContainerView", "CreateFilter", "CreateDescriptor"],
@@ -15,14 +15,17 @@ const PRIVILEGES: [(&str, &[&str]); 8] = [
     ("VirtualMachine.Provisioning.DiskRandomRead", &["QueryChangedDiskAreas"]),
     ("VirtualMachine.Interact.PowerOff", &["PowerOffVM_Task", "ShutdownGuest"]),
     ("VirtualMachine.Interact.PowerOn", &["PowerOnVM_Task"]),
+    ("VirtualMachine.Interact.Reset", &["ResetVM_Task", "RebootGuest"]),
+    ("VirtualMachine.Interact.Suspend", &["SuspendVM_Task", "StandbyGuest"]),
     ("Datastore.Browse", &["SearchDatastore_Task", "SearchDatastoreSubFolders_Task"]),
+    ("Sessions.TerminateSession", &["TerminateSession"]),
 ];
 
 /// Privilege that reads of datastore files need besides.
 const FOLDER: [&str; 2] = ["Datastore.Browse", "Datastore.FileManagement"];
 
 /// Returns whether a call needs a privilege.
-pub(super) fn needed_by_call(privilege: &str, method: &str) -> bool {
+pub(crate) fn needed_by_call(privilege: &str, method: &str) -> bool {
     PRIVILEGES.iter().any(|(name, methods)| *name == privilege && methods.contains(&method))
 }
 
@@ -32,7 +35,7 @@ pub(super) fn needed_by_path(privilege: &str, path: &str) -> bool {
 }
 
 /// Returns the privileges that are known, for a message.
-pub(super) fn known() -> impl Iterator<Item = &'static str> {
+pub(crate) fn known() -> impl Iterator<Item = &'static str> {
     PRIVILEGES.iter().map(|(name, _)| *name).chain(["Datastore.FileManagement"])
 }
 

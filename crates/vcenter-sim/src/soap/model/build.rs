@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use vsphere::wire::MoRef;
 
-use super::{Datacenter, Kind, Model, Node, NodeId, ROOT_FOLDER, VmPlace};
+use super::{Datacenter, Kind, Model, Node, NodeId, VmPlace, ids};
 use crate::hardware::Layout;
-use crate::inventory::{self, Inventory, Vm};
+use crate::inventory::{self, Inventory, Personality, Vm};
 
 /// What the folders of each tree may hold, as vCenter says it.
 const DATACENTER_CHILDREN: &[&str] = &["Folder", "Datacenter"];
@@ -19,13 +19,20 @@ impl Model {
     /// Makes the tree. The inventory is a valid one: every VM has a datacenter and a host.
     pub(crate) fn build(inventory: &Inventory) -> Self {
         let mut builder = Builder {
-            model: Self { nodes: Vec::new(), by_id: HashMap::new(), vms: Vec::new(), datastores: Vec::new() },
+            model: Self {
+                personality: inventory.vcenter.personality,
+                nodes: Vec::new(),
+                by_id: HashMap::new(),
+                vms: Vec::new(),
+                datastores: Vec::new(),
+            },
             datacenters: Vec::new(),
             folders: HashMap::new(),
             directories: HashMap::new(),
         };
         let root = Kind::Folder { child_type: DATACENTER_CHILDREN };
-        builder.insert(MoRef::new("Folder", ROOT_FOLDER), "Datacenters", None, root);
+        let (id, name) = ids::root(inventory.vcenter.personality);
+        builder.insert(MoRef::new("Folder", id), name, None, root);
         for datacenter in &inventory.datacenters {
             builder.datacenter(datacenter);
         }
@@ -47,10 +54,14 @@ struct Builder {
 }
 
 impl Builder {
-    /// Adds a node whose id is `prefix` and the next number.
+    /// Adds a node whose id is `prefix` and the next number; on a host as hosts name their objects.
     fn add(&mut self, managed: &str, prefix: &str, name: &str, parent: Option<NodeId>, kind: Kind) -> NodeId {
-        let moref = MoRef::new(managed, format!("{prefix}{}", self.model.nodes.len() + 1));
-        self.insert(moref, name, parent, kind)
+        let number = self.model.nodes.len() + 1;
+        let id = match self.model.personality {
+            Personality::VCenter => format!("{prefix}{number}"),
+            Personality::Esxi => ids::on_host(managed, name, self.model.vms.len() + 1),
+        };
+        self.insert(MoRef::new(managed, id), name, parent, kind)
     }
 
     fn insert(&mut self, moref: MoRef, name: &str, parent: Option<NodeId>, kind: Kind) -> NodeId {
@@ -107,27 +118,40 @@ impl Builder {
             self.show(parts.network_folder, network);
             parts.networks.push(network);
         }
-        for name in &from.hosts {
-            self.host(id, &mut parts, name);
+        let in_cluster = |host: &String| from.clusters.iter().any(|cluster| cluster.hosts.contains(host));
+        for name in from.hosts.iter().filter(|host| !in_cluster(host)) {
+            self.compute(id, &mut parts, ("ComputeResource", "domain-s", name), std::slice::from_ref(name));
+        }
+        for cluster in &from.clusters {
+            self.compute(id, &mut parts, ("ClusterComputeResource", "domain-c", &cluster.name), &cluster.hosts);
         }
         self.model.nodes[id].kind = Kind::Datacenter(Box::new(parts));
         self.datacenters.push((from.path(), id));
     }
 
-    /// Adds a host, its compute resource and its root pool.
-    fn host(&mut self, datacenter: NodeId, parts: &mut Datacenter, name: &str) {
+    /// Adds a compute resource with its hosts and its root pool; `what` is its type, prefix and name.
+    fn compute(
+        &mut self,
+        datacenter: NodeId,
+        parts: &mut Datacenter,
+        (managed, prefix, name): (&str, &str, &str),
+        hosts: &[String],
+    ) {
         let compute = self.model.nodes.len();
-        let (host, pool) = (compute + 1, compute + 2);
-        let kind = Kind::ComputeResource { host, pool };
-        self.add("ComputeResource", "domain-s", name, Some(parts.host_folder), kind);
-        self.add("HostSystem", "host-", name, Some(compute), Kind::Host { datacenter });
-        let kind = Kind::ResourcePool { owner: compute, vms: Vec::new() };
-        self.add("ResourcePool", "resgroup-", "Resources", Some(compute), kind);
+        let first = compute + 1;
+        let pool = first + hosts.len();
+        let kind = Kind::ComputeResource { hosts: (first..pool).collect(), pool };
+        self.add(managed, prefix, name, Some(parts.host_folder), kind);
         self.show(parts.host_folder, compute);
-        self.show(compute, host);
+        for (host, name) in (first..pool).zip(hosts) {
+            self.add("HostSystem", "host-", name, Some(compute), Kind::Host { datacenter });
+            self.show(compute, host);
+            parts.hosts.push(host);
+            parts.pools.push(pool);
+        }
+        let kind = Kind::ResourcePool { owner: compute };
+        self.add("ResourcePool", "resgroup-", "Resources", Some(compute), kind);
         self.show(compute, pool);
-        parts.hosts.push(host);
-        parts.pools.push(pool);
     }
 
     fn vm(&mut self, inventory: &Inventory, index: usize, vm: &Vm) {
@@ -138,7 +162,7 @@ impl Builder {
             found.or_else(|| ids.first().copied())
         };
         let datastore = named(&parts.datastores, inventory.datastore_of(vm));
-        let network = named(&parts.networks, None);
+        let network = named(&parts.networks, vm.network.as_deref());
         let pool = parts.hosts.iter().position(|&id| id == host).map(|index| parts.pools[index]);
         let (Some(datastore), Some(pool)) = (datastore, pool) else { return };
         let (vm_folder, folders) = (parts.vm_folder, folders_of(inventory, vm));
@@ -149,15 +173,10 @@ impl Builder {
             None => self.folder(vm_folder, folders, "group-v", VM_CHILDREN),
         };
         let directory = self.directory(datastore, vm.name());
-        let place = VmPlace { index, host, pool, datastore, network, datacenter, vapp, directory, layout };
+        let place = VmPlace { index, host, datastore, network, datacenter, vapp, directory, layout };
         let visible = vapp.is_none().then_some(parent);
         let id = self.add("VirtualMachine", "vm-", vm.name(), visible, Kind::Vm(Box::new(place)));
         self.show(parent, id);
-        if let Kind::ResourcePool { vms, .. } = &mut self.model.nodes[pool].kind
-            && vapp.is_none()
-        {
-            vms.push(id);
-        }
         self.model.vms.push(id);
     }
 
@@ -193,6 +212,9 @@ impl Builder {
     /// Returns a directory name that no other VM of the datastore has.
     fn directory(&mut self, datastore: NodeId, vm_name: &str) -> String {
         let plain = ["%2f", "%2F", "%5c", "%5C", "%25"].iter().fold(vm_name.to_owned(), |n, e| n.replace(e, "_"));
+        // A directory is a line in descriptors and a part of a path; `.` and `..` are taken.
+        let plain = plain.replace(char::is_control, "_");
+        let plain = if plain.trim_start_matches('.').is_empty() { plain.replace('.', "_") } else { plain };
         let count = self.directories.entry((datastore, plain.clone())).or_insert(0);
         *count += 1;
         if *count == 1 { plain } else { format!("{plain}_{}", *count - 1) }

@@ -90,7 +90,10 @@ impl Machine<'_> {
     fn disk(&self, index: usize, place: &Place, disk: &Disk) -> AnyVirtualDevice {
         let bytes = i64::try_from(disk.size.0).unwrap_or(i64::MAX);
         let mut base = self.device(place);
-        base.backing = self.backing(index).map(Into::into);
+        base.backing = match disk.backing.as_str() {
+            "flat" => self.backing(index).map(Into::into),
+            _ => self.raw_device(index, disk).map(Into::into),
+        };
         let capacity_in_bytes = Some(bytes);
         VirtualDisk { base, capacity_in_kb: bytes / 1024, capacity_in_bytes, ..VirtualDisk::default() }.into()
     }

@@ -74,7 +74,7 @@ impl Machine<'_> {
             LinkKind::SeSparse => Some("seSparseFormat".to_owned()),
         };
         let mut backing = VirtualDiskFlatVer2BackingInfo {
-            disk_mode: "persistent".to_owned(),
+            disk_mode: self.vm.disks[disk].mode.clone(),
             split: Some(link.extents.len() > 1),
             write_through: Some(false),
             thin_provisioned: Some(self.vm.disks[disk].thin),
@@ -91,7 +91,12 @@ impl Machine<'_> {
         backing
     }
 
-    fn path_of(&self, file: &StoredFile) -> String {
+    /// Returns the lowest link of a disk.
+    pub(super) fn base_of(&self, disk: usize) -> Option<Link> {
+        machine::chain(self.call.world, self.place.index, disk, &VmNow::default())?.into_iter().next()
+    }
+
+    pub(super) fn path_of(&self, file: &StoredFile) -> String {
         format!("[{}] {}", self.call.world.datastores.get(file.datastore).name, file.path())
     }
 

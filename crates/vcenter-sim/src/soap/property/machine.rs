@@ -1,8 +1,9 @@
 //! Properties of a virtual machine.
 
 use vsphere::wire::generated::{
-    VirtualHardware, VirtualMachineConfigInfo, VirtualMachineConfigSummary, VirtualMachineConnectionState,
-    VirtualMachineRuntimeInfo, VirtualMachineStorageSummary, VirtualMachineSummary,
+    CryptoKeyId, KeyProviderId, VirtualHardware, VirtualMachineConfigInfo, VirtualMachineConfigSummary,
+    VirtualMachineConnectionState, VirtualMachineRuntimeInfo, VirtualMachineStorageInfo, VirtualMachineStorageSummary,
+    VirtualMachineSummary, VirtualMachineUsageOnDatastore,
 };
 use vsphere::wire::{Any, MoRef};
 
@@ -12,7 +13,7 @@ use super::super::configured::Configured;
 use super::super::model::{NodeId, VmPlace};
 use super::super::power::disabled_methods;
 use super::super::state::{EPOCH, State, VmState};
-use super::{morefs, one, snapshots};
+use super::{defaults, morefs, one, snapshots};
 use crate::content::Delta;
 use crate::identity;
 use crate::inventory::Vm;
@@ -35,13 +36,15 @@ pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, place: &VmPla
     let model = call.model();
     let machine = Machine::now(call, state, id)?;
     match name {
+        "capability" => one(call, &defaults::capability()),
         "config" => one(call, &machine.config()?),
+        "storage" => one(call, &machine.storage()?),
         "summary" => one(call, &machine.summary()),
         "runtime" => one(call, &machine.runtime()),
         "guest" => one(call, &machine.guest()?),
         "layoutEx" => one(call, &machine.layout_ex()?),
         "layout" => one(call, &machine.layout()?),
-        "resourcePool" => one(call, &model.moref(place.pool)),
+        "resourcePool" => one(call, &model.moref(place.vapp.or_else(|| model.pool_of(state.host_of(place)))?)),
         "parentVApp" => one(call, &model.moref(place.vapp?)),
         "datastore" => morefs(call, &machine.datastores()),
         "network" => morefs(call, &place.network.map(|id| model.moref(id)).into_iter().collect::<Vec<_>>()),
@@ -92,7 +95,7 @@ impl Machine<'_> {
             return None;
         }
         Some(VirtualMachineConfigInfo {
-            change_version: self.configured.version.to_string(),
+            change_version: self.configured.change_version(),
             modified: civil_of(EPOCH),
             name: self.vm.name().to_owned(),
             guest_full_name: self.guest_name(),
@@ -111,9 +114,32 @@ impl Machine<'_> {
                 device: self.devices(),
                 ..VirtualHardware::default()
             },
+            tools: Some(defaults::tools()),
+            flags: defaults::flags(),
+            default_power_ops: defaults::power_ops(),
+            boot_options: Some(defaults::boot_options()),
+            cpu_allocation: Some(defaults::cpu_allocation(self.vm.cpus)),
+            memory_allocation: Some(defaults::memory_allocation(self.vm.memory_mib)),
+            latency_sensitivity: Some(defaults::latency()),
             change_tracking_enabled: Some(self.configured.change_tracking),
+            key_id: self.vm.encrypted.then(|| CryptoKeyId {
+                key_id: identity::key_id(self.vm).to_string(),
+                provider_id: Some(KeyProviderId { id: "sim-kms".to_owned() }),
+            }),
             ..VirtualMachineConfigInfo::default()
         })
+    }
+
+    fn storage(&self) -> Option<VirtualMachineStorageInfo> {
+        let committed = self.committed();
+        let usage = VirtualMachineUsageOnDatastore {
+            datastore: self.call.model().moref(self.place.datastore),
+            committed,
+            uncommitted: self.capacity() - committed,
+            unshared: committed,
+        };
+        self.is_readable()
+            .then(|| VirtualMachineStorageInfo { per_datastore_usage: vec![usage], timestamp: civil_of(EPOCH) })
     }
 
     fn runtime(&self) -> VirtualMachineRuntimeInfo {
@@ -127,6 +153,7 @@ impl Machine<'_> {
             power_state: now.map(|vm| vm.power.clone()).unwrap_or_default(),
             boot_time: now.and_then(|vm| vm.boot_time.clone()),
             consolidation_needed: now.is_some_and(VmState::needs_consolidation),
+            crypto_state: self.vm.encrypted.then(|| "unlocked".to_owned()),
             ..VirtualMachineRuntimeInfo::default()
         }
     }
@@ -154,12 +181,18 @@ impl Machine<'_> {
             guest: Some(self.guest_summary()),
             storage: readable.then(|| VirtualMachineStorageSummary {
                 committed: self.committed(),
+                uncommitted: self.capacity() - self.committed(),
+                unshared: self.committed(),
                 timestamp: civil_of(EPOCH),
-                ..VirtualMachineStorageSummary::default()
             }),
             overall_status: HEALTH,
             ..VirtualMachineSummary::default()
         }
+    }
+
+    fn capacity(&self) -> i64 {
+        let bytes: u64 = self.vm.disks.iter().map(|disk| disk.size.0).sum();
+        i64::try_from(bytes).unwrap_or(i64::MAX)
     }
 
     fn committed(&self) -> i64 {

@@ -1,21 +1,25 @@
 //! Properties of everything but virtual machines.
 
+use vsphere::wire::Any;
 use vsphere::wire::generated::{
-    HostHardwareSummary, HostListSummary, HostRuntimeInfo, HostSystemConnectionState, HostSystemPowerState,
-    NetworkSummary,
+    AboutInfo, DatacenterConfigInfo, HostHardwareSummary, HostListSummary, HostRuntimeInfo, HostSystemConnectionState,
+    HostSystemPowerState, NetworkSummary,
 };
-use vsphere::wire::{Any, MoRef};
 
 use super::super::browser;
 use super::super::call::{Call, HEALTH};
 use super::super::clock::civil_of;
+use super::super::content;
 use super::super::model::{Datacenter, Kind, NodeId};
 use super::super::state::{EPOCH, State};
+use super::compute::{self, all_of};
 use super::{datastores, machine, morefs, one};
+use crate::identity;
 
 /// What every host claims to have.
-const HOST_MEMORY_BYTES: i64 = 256 << 30;
-const HOST_CORES: i16 = 16;
+pub(super) const HOST_MEMORY_BYTES: i64 = 256 << 30;
+pub(super) const HOST_CORES: i16 = 16;
+pub(super) const HOST_MHZ: i32 = 2000;
 
 /// Returns a property that only this kind of object has.
 pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, name: &str) -> Option<Any> {
@@ -30,25 +34,22 @@ pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, name: &str) -
             _ => None,
         },
         Kind::Datacenter(parts) => datacenter(call, parts, name),
-        Kind::ComputeResource { host, pool } => match name {
-            "host" => morefs(call, &[model.moref(*host)]),
-            "resourcePool" => one(call, &model.moref(*pool)),
-            "datastore" => morefs(call, &all_of(call, *host, |parts| &parts.datastores)),
-            "network" => morefs(call, &all_of(call, *host, |parts| &parts.networks)),
-            _ => None,
-        },
+        Kind::ComputeResource { hosts, pool } => compute::property(call, id, (hosts, *pool), name),
         Kind::Host { .. } => host(call, state, id, name),
-        Kind::ResourcePool { owner, vms } => match name {
+        Kind::ResourcePool { owner } => match name {
             "owner" => one(call, &model.moref(*owner)),
-            "vm" => morefs(call, &model.morefs(vms)),
+            "vm" => morefs(
+                call,
+                &model.vms_where(|place| place.vapp.is_none() && model.pool_of(state.host_of(place)) == Some(id)),
+            ),
             "resourcePool" => morefs(call, &model.morefs(&model.node(id).children)),
-            _ => None,
+            _ => compute::pool(call, state, id, name),
         },
         Kind::VirtualApp { folder, owner } => match name {
             "parentFolder" => one(call, &model.moref(*folder)),
             "owner" => one(call, &model.moref(*owner)),
             "vm" => morefs(call, &model.morefs(&model.node(id).children)),
-            _ => None,
+            _ => compute::pool(call, state, id, name),
         },
         Kind::Datastore => datastores::property(call, id, name),
         Kind::Network => network(call, id, name),
@@ -65,15 +66,12 @@ fn datacenter(call: &Call<'_>, parts: &Datacenter, name: &str) -> Option<Any> {
         "networkFolder" => one(call, &model.moref(parts.network_folder)),
         "datastore" => morefs(call, &model.morefs(&parts.datastores)),
         "network" => morefs(call, &model.morefs(&parts.networks)),
+        "configuration" => {
+            let newest = Some(identity::HARDWARE_VERSION.to_owned());
+            one(call, &DatacenterConfigInfo { default_hardware_version_key: newest, ..Default::default() })
+        }
         _ => None,
     }
-}
-
-/// Returns parts of the datacenter that a host is in.
-fn all_of(call: &Call<'_>, host: NodeId, pick: impl Fn(&Datacenter) -> &Vec<NodeId>) -> Vec<MoRef> {
-    let model = call.model();
-    let Kind::Host { datacenter } = &model.node(host).kind else { return Vec::new() };
-    model.datacenter(*datacenter).map(|parts| model.morefs(pick(parts))).unwrap_or_default()
 }
 
 fn host(call: &Call<'_>, state: &State, id: NodeId, name: &str) -> Option<Any> {
@@ -87,6 +85,7 @@ fn host(call: &Call<'_>, state: &State, id: NodeId, name: &str) -> Option<Any> {
         "summary" => {
             let mut summary = HostListSummary { host: Some(model.moref(id)), ..HostListSummary::default() };
             summary.config.name.clone_from(&model.node(id).name);
+            summary.config.product = Some(AboutInfo { api_type: "HostAgent".to_owned(), ..content::about(call) });
             summary.hardware = Some(host_hardware());
             summary.runtime = Some(host_runtime());
             summary.overall_status = HEALTH;
@@ -103,7 +102,7 @@ fn host_hardware() -> HostHardwareSummary {
         model: "simulated host".to_owned(),
         memory_size: HOST_MEMORY_BYTES,
         cpu_model: "simulated CPU".to_owned(),
-        cpu_mhz: 2000,
+        cpu_mhz: HOST_MHZ,
         num_cpu_pkgs: 1,
         num_cpu_cores: HOST_CORES,
         num_cpu_threads: HOST_CORES,

@@ -1,0 +1,144 @@
+//! Row `inventory`: 10,000 VMs listed by `hyperctl list` against the simulator.
+//!
+//! Two figures: wall time, and the memory of the processes that list (`hyperctl` and the child that
+//! it starts). `govc` lists the same inventory in the same run, interleaved, so that the row says also
+//! what others need for it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use super::served::{Served, program};
+use super::{Row, build_for_speed};
+use crate::cache;
+
+/// VMs of the scenario `10k`.
+const VMS: usize = 10_000;
+/// Lists of each kind; the median counts.
+const RUNS: usize = 5;
+/// Seconds that a list may take.
+const LIMIT_S: f64 = 2.0;
+/// MiB that the listing processes may have resident at the same time.
+const LIMIT_MIB: f64 = 200.0;
+/// How often memory is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+const KIB_PER_MIB: f64 = 1024.0;
+
+/// Measures the rows.
+pub(super) fn run() -> Result<Vec<Row>> {
+    build_for_speed()?;
+    let folder = std::env::temp_dir().join(format!("hyper2kvm-bench-{}", std::process::id()));
+    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    let rows = measure(&folder);
+    fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
+    rows
+}
+
+fn measure(folder: &Path) -> Result<Vec<Row>> {
+    let served = Served::start(folder, &["--scenario", "10k"])?;
+    let govc = Some(cache()?.join("bin/govc")).filter(|program| program.exists());
+    // The first list of each also warms what is only slow once.
+    list_with_us(&served)?;
+    let (mut ours, mut theirs, mut memory_mib) = (Vec::new(), Vec::new(), 0.0f64);
+    for _ in 0..RUNS {
+        let seen = list_with_us(&served)?;
+        ours.push(seen.wall_s);
+        memory_mib = memory_mib.max(seen.memory_mib);
+        if let Some(govc) = &govc {
+            theirs.push(list_with_govc(&served, govc)?);
+        }
+    }
+    let wall = median(&mut ours);
+    let mut rows = vec![
+        Row::against_limit(format!("inventory: list {VMS} VMs"), "s", wall, LIMIT_S),
+        Row::against_limit(format!("inventory: memory for {VMS} VMs"), "MiB", memory_mib, LIMIT_MIB),
+    ];
+    if !theirs.is_empty() {
+        rows.push(Row {
+            work: format!("inventory: list {VMS} VMs as others do"),
+            unit: "s",
+            ours: wall,
+            peer: median(&mut theirs),
+            peer_name: "govc vm.info -json of all",
+            goal: 1.0,
+        });
+    }
+    Ok(rows)
+}
+
+/// What one list took.
+struct Seen {
+    wall_s: f64,
+    memory_mib: f64,
+}
+
+fn list_with_us(served: &Served) -> Result<Seen> {
+    let begun = Instant::now();
+    let mut command = served.client(&program("hyperctl")?);
+    let out = served.folder().join("list.json");
+    let file = fs::File::create(&out).with_context(|| format!("make {}", out.display()))?;
+    let child = command.args(["list", "--json"]).stdout(file).spawn().context("start hyperctl")?;
+    let memory_mib = watch(child)?;
+    let wall_s = begun.elapsed().as_secs_f64();
+    let listed: Value = serde_json::from_slice(&fs::read(&out)?).context("read what hyperctl listed")?;
+    let count = listed.as_array().or_else(|| listed["vms"].as_array()).map_or(0, Vec::len);
+    if count != VMS {
+        bail!("hyperctl listed {count} VMs instead of {VMS}");
+    }
+    Ok(Seen { wall_s, memory_mib })
+}
+
+/// Asks govc for what a list shows, of all VMs at once.
+fn list_with_govc(served: &Served, govc: &Path) -> Result<f64> {
+    let begun = Instant::now();
+    let mut command = served.client(govc);
+    command.env("GOVC_PERSIST_SESSION", "false");
+    command.args(["object.collect", "-json", "-type", "m", "/"]);
+    command.args(["name", "parent", "runtime.powerState", "summary.config", "summary.storage.committed"]);
+    let output = command.stderr(Stdio::inherit()).output().context("run govc")?;
+    if !output.status.success() || output.stdout.len() < VMS {
+        bail!("govc: {}", output.status);
+    }
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+/// Waits for a process and returns the most memory that it and its children had at the same time.
+fn watch(mut child: Child) -> Result<f64> {
+    let mut most_kib = 0;
+    let status = loop {
+        if let Some(status) = child.try_wait().context("wait for hyperctl")? {
+            break status;
+        }
+        most_kib = most_kib.max(resident_kib(child.id()));
+        std::thread::sleep(LOOK_EVERY);
+    };
+    if !status.success() {
+        bail!("hyperctl list: {status}");
+    }
+    Ok(most_kib as f64 / KIB_PER_MIB)
+}
+
+/// Returns the resident KiB of a process and all below it; what is gone has none.
+fn resident_kib(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let own = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0);
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let children: Vec<PathBuf> = tasks.map(|task| task.path().join("children")).collect();
+    let children = children.iter().filter_map(|list| fs::read_to_string(list).ok());
+    let below: u64 = children
+        .flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>())
+        .map(resident_kib)
+        .sum();
+    own + below
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
