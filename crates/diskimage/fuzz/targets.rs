@@ -4,13 +4,16 @@
 //! corpora and on changes of those. A target may check more than "no panic": what was read can be
 //! written and read again, and a second reader agrees.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
 use diskimage::image::probe::probe;
 use diskimage::image::{Disk as _, EXTENTS_MAX, ExtentKind, Files as _, Image, MemorySource, NamedSources, extents};
 use diskimage::package::href::safe_href;
+use diskimage::package::machine::DeclaredFormat;
 use diskimage::package::manifest::Manifest;
-use diskimage::package::ovf;
+use diskimage::package::ovf::{self, Contents, DescribedDisk, DescribedFile};
+use diskimage::package::{Package, tar, vmx, zip};
 use diskimage::qcow2::read::{Qcow2Reader, ReadOptions};
 use diskimage::vmdk::descriptor::Descriptor;
 use diskimage::vmdk::layout::cowd::CowdHeader;
@@ -27,11 +30,16 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("href", href),
     ("manifest", manifest),
     ("ovf", ovf_descriptor),
+    ("package", package),
     ("qcow2", qcow2),
+    ("tar", tar_archive),
     ("vmdk_descriptor", vmdk_descriptor),
     ("vmdk_header", vmdk_header),
     ("vmdk_read", vmdk_read),
     ("vmdk_stream", vmdk_stream),
+    ("vmsd", vmsd),
+    ("vmx", vmx_file),
+    ("zip", zip_archive),
 ];
 
 /// A name inside of a descriptor: what is accepted leads nowhere but down.
@@ -47,9 +55,64 @@ pub(crate) fn manifest(data: &[u8]) {
     drop(Manifest::parse("package.mf", data));
 }
 
-/// An OVF descriptor.
+/// An OVF descriptor: its machine can be described again, and comes back with the same size.
 pub(crate) fn ovf_descriptor(data: &[u8]) {
-    drop(ovf::Descriptor::parse(data));
+    let Ok(descriptor) = ovf::Descriptor::parse(data) else { return };
+    let choice = descriptor.virtual_systems.first().map(|system| system.id.as_str());
+    let Ok(machine) = descriptor.machine(choice) else { return };
+    let disk = |number: usize| DescribedDisk {
+        file: Some(DescribedFile { name: format!("{number}.vmdk"), size_bytes: 1 }),
+        format: DeclaredFormat::Vmdk,
+        capacity_bytes: 512,
+        populated_bytes: None,
+    };
+    let contents = Contents { disks: (0..machine.disks.len()).map(disk).collect(), nvram: None };
+    let text = ovf::write(&machine, &contents).expect("the contents fit the machine");
+    let again = ovf::Descriptor::parse(text.as_bytes()).and_then(|descriptor| descriptor.machine(None));
+    let again = again.expect("what we write is what we read");
+    assert_eq!(
+        (again.vcpus, again.disks.len(), again.nics.len()),
+        (machine.vcpus, machine.disks.len(), machine.nics.len())
+    );
+}
+
+/// A whole package of any container: what it says is there can be read, or that is an error.
+pub(crate) fn package(data: &[u8]) {
+    /// How much is read of a file that unpacks without end.
+    const READ_BYTES_MAX: u64 = 1 << 20;
+    let Ok(package) = Package::from_archive(Arc::new(MemorySource::new(data, "package.ova"))) else { return };
+    drop(package.machine(None));
+    for file in &package.descriptor().files {
+        let Ok(file) = package.file(file, None) else { continue };
+        drop(file.format());
+        if let Ok(reader) = file.reader() {
+            let mut read = Vec::new();
+            let outcome = reader.take(READ_BYTES_MAX).read_to_end(&mut read);
+            if let (Ok(Some(source)), Ok(_)) = (file.source(), outcome) {
+                assert_eq!(source.len_bytes().min(READ_BYTES_MAX), u64::try_from(read.len()).unwrap_or(u64::MAX));
+            }
+        }
+    }
+    drop(package.verify(&mut |_| Ok(())));
+}
+
+/// A tar archive: going forward through it gives the members that are listed.
+pub(crate) fn tar_archive(data: &[u8]) {
+    let listed = tar::members(&MemorySource::new(data, "x.tar"));
+    let mut stream = tar::StreamMembers::new(data);
+    let mut names = Vec::new();
+    let outcome = loop {
+        match stream.next_member() {
+            Ok(Some(member)) => names.push((member.name.clone(), member.size_bytes)),
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    assert_eq!(listed.is_ok(), outcome.is_ok(), "{listed:?} {outcome:?}");
+    if let Ok(listing) = listed {
+        let listed: Vec<_> = listing.members.into_iter().map(|member| (member.name, member.size_bytes)).collect();
+        assert_eq!(listed, names);
+    }
 }
 
 /// An image: what can be opened has a map without gaps, and what the map calls data can be read or
@@ -153,4 +216,32 @@ pub(crate) fn vmdk_stream(data: &[u8]) {
         data.chunks(piece).try_for_each(|bytes| walker.push(bytes)).is_ok() && walker.finish().is_ok()
     };
     assert_eq!(walk(data.len().max(1)), walk(701));
+}
+
+/// The list of a machine's snapshots: following parents ends.
+pub(crate) fn vmsd(data: &[u8]) {
+    let Ok(list) = vmx::snapshots(data) else { return };
+    for snapshot in &list.snapshots {
+        let mut parent = snapshot.parent;
+        for _ in 0..=list.snapshots.len() {
+            parent = parent.and_then(|uid| list.snapshots.iter().find(|known| known.uid == uid)?.parent);
+        }
+        assert_eq!(parent, None);
+    }
+}
+
+/// The configuration of a machine.
+pub(crate) fn vmx_file(data: &[u8]) {
+    if let Ok(lines) = vmx::Vmx::parse(data) {
+        drop(vmx::machine(&lines, "web.vmx"));
+    }
+}
+
+/// A zip archive: what is listed lies in it.
+pub(crate) fn zip_archive(data: &[u8]) {
+    let Ok(members) = zip::members(&MemorySource::new(data, "x.zip")) else { return };
+    for member in members {
+        let end = member.data_offset.checked_add(member.packed_bytes).expect("a place is checked");
+        assert!(usize::try_from(end).is_ok_and(|end| end <= data.len()), "{member:?}");
+    }
 }

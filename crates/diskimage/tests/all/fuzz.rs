@@ -40,7 +40,7 @@ macro_rules! smokes {
     };
 }
 
-smokes!(href, manifest, ovf, qcow2, vmdk_descriptor, vmdk_header, vmdk_read, vmdk_stream);
+smokes!(href, manifest, ovf, package, qcow2, tar, vmdk_descriptor, vmdk_header, vmdk_read, vmdk_stream, vmsd, vmx, zip);
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")

@@ -1,8 +1,10 @@
 //! No input makes a parser panic, hang or take memory without bound.
 
+use diskimage::package::certificate::Certificate;
 use diskimage::package::href::safe_href;
 use diskimage::package::manifest::Manifest;
 use diskimage::package::ovf;
+use diskimage::package::vmx::{self, Vmx};
 use diskimage::vmdk::descriptor::Descriptor;
 use diskimage::vmdk::layout::{Header, Marker, SECTOR_LEN};
 use proptest::collection::vec;
@@ -63,6 +65,9 @@ proptest! {
         let _descriptor = Descriptor::parse(text.as_bytes());
         let _manifest = Manifest::parse("x.mf", text.as_bytes());
         let _ovf = ovf::Descriptor::parse(text.as_bytes());
+        let _certificate = Certificate::parse(text.as_bytes());
+        let _machine = Vmx::parse(text.as_bytes()).and_then(|lines| vmx::machine(&lines, "x.vmx"));
+        let _snapshots = vmx::snapshots(text.as_bytes());
         if let Ok(href) = safe_href(&text) {
             prop_assert!(!href.literal().split('/').any(|part| part == ".." || part.is_empty()));
         }
@@ -73,6 +78,7 @@ proptest! {
         let _descriptor = Descriptor::parse(&bytes);
         let _manifest = Manifest::parse("x.mf", &bytes);
         let _ovf = ovf::Descriptor::parse(&bytes);
+        let _machine = Vmx::parse(&bytes).and_then(|lines| vmx::machine(&lines, "x.vmx"));
         prop_assert!(walk(&bytes, true).is_err());
     }
 }
