@@ -33,12 +33,19 @@ pub const KEY_BYTES_MAX: usize = 256;
 const DISK_STARTS: [&[u8]; 4] = [b"KDMV", b"COWD", b"VMDK", b"# Disk DescriptorFile"];
 
 /// The lines of a `.vmx` or `.vmsd` file: values by key, without regard to the case of keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Vmx {
     values: HashMap<String, String>,
     /// What `NAME.present = "FALSE"` takes away.
     absent: HashSet<String>,
     warnings: Vec<String>,
+}
+
+/// Without the values: keys of encryption and passwords of consoles are among them.
+impl std::fmt::Debug for Vmx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vmx").field("keys", &self.values.len()).finish_non_exhaustive()
+    }
 }
 
 impl Vmx {

@@ -27,12 +27,19 @@ pub struct Hardware {
 }
 
 /// A key with its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Setting {
     /// The key.
     pub key: String,
     /// The value.
     pub value: String,
+}
+
+/// Without the value: what guests are told at their first boot is among them, passwords too.
+impl std::fmt::Debug for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setting").field("key", &self.key).finish_non_exhaustive()
+    }
 }
 
 /// A device, as it is written. Names of fields are those of CIM.

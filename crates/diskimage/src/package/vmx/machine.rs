@@ -5,7 +5,7 @@ mod others;
 
 use super::Vmx;
 use crate::package::machine::{Firmware, GuestOs, Machine, Uuid};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Memory in MiB where the file does not say.
 const MEMORY_MIB_DEFAULT: u64 = 32;
@@ -16,10 +16,10 @@ const VCPUS_MAX: u32 = 4096;
 ///
 /// # Errors
 ///
-/// `Unsupported` for an encrypted machine; `Corrupt` for a number that is none.
+/// `Encrypted` for a machine whose disks or settings are; `Corrupt` for a number that is none.
 pub fn machine(vmx: &Vmx, file_name: &str) -> Result<Machine> {
     if ["encryption.keysafe", "encryption.data"].iter().any(|key| vmx.get(key).is_some()) {
-        return Err(Error::unsupported("an encrypted machine cannot be read without its keys"));
+        return Err(Error::new(ErrorKind::Encrypted, "an encrypted machine cannot be read without its keys"));
     }
     let stem = file_name.strip_suffix(".vmx").unwrap_or(file_name);
     let mut machine = Machine::new(vmx.text("displayname").unwrap_or(stem));

@@ -170,13 +170,19 @@ fn what_is_no_readable_machine_is_refused() {
     let large = vec![b'#'; VMX_BYTES_MAX + 1];
     assert_eq!(Vmx::parse(&large).unwrap_err().kind(), ErrorKind::Limit);
     for (text, kind) in [
-        ("encryption.keySafe = \"vmware:key/list\"", ErrorKind::Unsupported),
+        ("encryption.keySafe = \"vmware:key/list\"", ErrorKind::Encrypted),
         ("memSize = \"much\"", ErrorKind::Corrupt),
         ("numvcpus = \"0\"", ErrorKind::Corrupt),
         ("memSize = \"18446744073709551615\"", ErrorKind::Limit),
     ] {
         assert_eq!(machine(&parse(text), "x.vmx").unwrap_err().kind(), kind, "{text}");
     }
+}
+
+#[test]
+fn no_value_shows_in_debug_output() {
+    let vmx = parse("RemoteDisplay.vnc.password = \"hunter2\"\na = \"b\"");
+    assert!(!format!("{vmx:?}").contains("hunter2"));
 }
 
 #[test]
