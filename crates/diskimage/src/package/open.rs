@@ -309,6 +309,9 @@ impl PackageFile<'_> {
 /// Opens what a disk of the package names: extents and parents, which are members too.
 impl Files for Package {
     fn open(&self, name: &str) -> Result<Arc<dyn ByteSource>> {
+        if name.starts_with('/') || name.split('/').any(|part| part == "..") {
+            return Err(Error::outside("a name inside of a disk stays in its package").found(format!("{name:?}")));
+        }
         let source = self.container.source(name)?;
         source.ok_or_else(|| {
             Error::unsupported("a part of a disk is read where it is, not out of compressed data").in_file(name)

@@ -3,6 +3,7 @@
 mod archives;
 mod build;
 mod damage;
+mod disks;
 mod judges;
 mod ova;
 mod variants;

@@ -8,9 +8,13 @@ use std::process::Command;
 
 use diskimage::image::Identity;
 use diskimage::package::Package;
-use diskimage::package::machine::DiskBacking;
-use diskimage::package::ova::OvaWriter;
+use diskimage::package::machine::{
+    Bus, Controller, ControllerModel, DiskBacking, Firmware, MacAddress, Nic, NicModel, Place, Removable, RemovableKind,
+};
+use diskimage::package::ova::{OvaOptions, OvaWriter};
 use diskimage::package::ovf;
+
+use judges::VcSim;
 
 use super::build::*;
 use super::ova::{described, machine, options, write};
@@ -168,6 +172,72 @@ fn qemu_img_opens_a_disk_where_it_is_in_the_archive() {
     assert!(info.contains("\"virtual-size\": 1048576") && info.contains("streamOptimized"), "{info}");
     run("qemu-img", folder.path(), &["convert", "-O", "raw", &window, "disk.raw"]);
     assert!(fs::read(folder.path().join("disk.raw")).unwrap() == disk.raw());
+}
+
+/// Runs govc against a simulator, and returns what it says.
+fn govc(program: &Path, simulator: &VcSim, folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .env("GOVC_URL", format!("https://{}:{}@{}/sdk", VcSim::USERNAME, VcSim::PASSWORD, simulator.address()))
+        .env("GOVC_INSECURE", "1")
+        .env("GOVMOMI_HOME", folder.join("govmomi"))
+        .output()
+        .unwrap();
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "govc {arguments:?}: {said} {errors}");
+    said.into_owned()
+}
+
+#[test]
+fn govc_and_vcsim_import_what_we_write() {
+    let test = "govc_and_vcsim_import_what_we_write";
+    let (Some(program), Some(simulator)) = (judges::govc(test), VcSim::start(test, &["-esx"])) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["d.vmdk"];
+    let mut machine = machine(&names);
+    (machine.vcpus, machine.firmware) = (4, Some(Firmware::Efi));
+    machine.controllers.push(Controller { model: ControllerModel::Ide, number: 0 });
+    machine.removables.push(Removable {
+        kind: RemovableKind::Cdrom,
+        place: Some(Place { bus: Bus::Ide, controller: 0, unit: 0 }),
+        medium: None,
+    });
+    let mac = Some(MacAddress([0, 0x50, 0x56, 1, 2, 3]));
+    machine.nics.push(Nic {
+        model: NicModel::Vmxnet3,
+        mac,
+        network: Some("VM Network".into()),
+        starts_connected: Some(true),
+    });
+    let (stream, _) = Disk::new(1 << 20).fill([0, 7], 3).write();
+    let length = u64::try_from(stream.len()).unwrap();
+    let contents = described(&names, &[length]);
+    let options = OvaOptions { descriptor_bytes: ovf::longest_bytes(&machine, &contents).unwrap(), ..options(&names) };
+    let mut writer = OvaWriter::create(File::create(folder.path().join("web.ova")).unwrap(), options).unwrap();
+    let mut member = writer.member().unwrap();
+    member.write_all(&stream).unwrap();
+    member.finish().unwrap();
+    writer.finish(&ovf::write(&machine, &contents).unwrap()).unwrap();
+
+    let govc = |arguments: &[&str]| govc(&program, &simulator, folder.path(), arguments);
+    govc(&["import.ova", "-name", "imported", "web.ova"]);
+    let mut info = govc(&["vm.info", "-json", "imported"]);
+    info.retain(|c| !c.is_whitespace());
+    // What vcsim takes from a descriptor; firmware, addresses and sockets are not among it.
+    for word in [
+        "\"numCPU\":4",
+        "\"memoryMB\":512",
+        "\"version\":\"vmx-19\"",
+        "\"capacityInBytes\":1048576",
+        "{\"label\":\"pvscsi-202\"",
+        "\"controllerKey\":202,\"unitNumber\":0,\"capacityInKB\":1024",
+        "{\"label\":\"cdrom-205\"",
+        "\"controllerKey\":203,\"unitNumber\":0",
+        "\"network\":{\"type\":\"Network\",\"value\":\"HaNetwork-VMNetwork\"}",
+    ] {
+        assert!(info.contains(word), "{word}: {info}");
+    }
 }
 
 #[test]
