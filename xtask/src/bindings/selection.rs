@@ -283,6 +283,7 @@ const TYPES: &[&str] = &[
     "InvalidHostState",
     "InvalidName",
     "InvalidVmConfig",
+    "MemorySnapshotOnIndependentDisk",
     "SnapshotFault",
     "SnapshotIncompatibleDeviceInVm",
     "TooManySnapshotLevels",

@@ -4,9 +4,9 @@ use vsphere::wire::generated::{
     ApplicationQuiesceFault, ConcurrentAccess, FileFault, FileNotFound, InvalidArgument, InvalidCollectorVersion,
     InvalidDatastore, InvalidDatastorePath, InvalidDeviceSpec, InvalidLogin, InvalidName, InvalidPowerState,
     InvalidProperty, InvalidRequest, InvalidState, InvalidType, InvalidVmConfig, LocalizedMethodFault,
-    ManagedObjectNotFound, MethodNotFound, NoDiskSpace, NoPermission, NotAuthenticated, NotFound, NotSupported,
-    RequestCanceled, SystemError, TaskInProgress, Timedout, TooManySnapshotLevels, ToolsUnavailable,
-    VirtualMachinePowerState,
+    ManagedObjectNotFound, MemorySnapshotOnIndependentDisk, MethodNotFound, NoDiskSpace, NoPermission,
+    NotAuthenticated, NotFound, NotSupported, RequestCanceled, SystemError, TaskInProgress, Timedout,
+    TooManySnapshotLevels, ToolsUnavailable, VirtualMachinePowerState,
 };
 use vsphere::wire::{Fault, MoRef};
 
@@ -143,6 +143,12 @@ pub(crate) fn application_quiesce_fault() -> Fault {
 pub(crate) fn invalid_name(name: &str, entity: Option<&MoRef>) -> Fault {
     let detail = InvalidName { name: name.to_owned(), entity: entity.cloned(), ..InvalidName::default() };
     Fault::new(format!("The name '{name}' is not valid."), detail)
+}
+
+/// A memory that would return without the disk that belongs to it.
+pub(crate) fn memory_snapshot_on_independent_disk() -> Fault {
+    let text = "Cannot take a memory snapshot, since the virtual machine is configured with independent disks.";
+    Fault::new(text, MemorySnapshotOnIndependentDisk::default())
 }
 
 /// A chain of disks has as many links as it may have.

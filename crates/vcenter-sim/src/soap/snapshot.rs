@@ -17,7 +17,7 @@ use super::fault::{self, Outcome};
 use super::power::{tools_run, usable};
 use super::state::State;
 use super::task::{self, Change, Subject, Work};
-use crate::inventory::SNAPSHOTS_MAX;
+use crate::inventory::{Disk, SNAPSHOTS_MAX};
 
 /// `CreateSnapshot_Task`.
 pub(crate) fn create(call: &Call<'_>, request: CreateSnapshotTask) -> Outcome<MoRef> {
@@ -115,6 +115,9 @@ fn possible(call: &Call<'_>, state: &State, subject: &Subject, mut wish: NewSnap
         return Err(fault::too_many_snapshot_levels());
     }
     wish.memory &= vm.power == Power::PoweredOn;
+    if wish.memory && !inventory.disks.iter().all(Disk::is_in_snapshots) {
+        return Err(fault::memory_snapshot_on_independent_disk());
+    }
     wish.quiesced &= !wish.memory && tools_run(inventory, &vm.power);
     if wish.quiesced && settings.quiesce_fault {
         call.world.faults.note("quiesce_fault");

@@ -4,8 +4,8 @@ use vcenter_sim::faults::Settings;
 use vsphere::wire::MoRef;
 use vsphere::wire::generated::{
     AnyVirtualDevice, AnyVirtualDeviceBackingInfo as Backing, ConsolidateVMDisksTask, CreateSnapshotExTask,
-    CreateSnapshotTask, RemoveAllSnapshotsTask, RemoveSnapshotTask, TaskInfo, TaskInfoState,
-    VirtualDiskFlatVer2BackingInfo, VirtualMachineConfigInfo, VirtualMachineGuestQuiesceSpec,
+    CreateSnapshotTask, ExportSnapshot, HttpNfcLeaseInfo, RemoveAllSnapshotsTask, RemoveSnapshotTask, TaskInfo,
+    TaskInfoState, VirtualDiskFlatVer2BackingInfo, VirtualMachineConfigInfo, VirtualMachineGuestQuiesceSpec,
     VirtualMachinePowerState as Power, VirtualMachineSnapshotInfo, VirtualMachineSnapshotTree,
 };
 
@@ -229,4 +229,19 @@ async fn removing_takes_the_time_it_is_told_to() {
     desk.end(task).await.unwrap();
     assert!(began.elapsed() >= std::time::Duration::from_secs(90));
     assert_eq!(names(&desk, &vm).await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_independent_disk_is_in_no_snapshot_and_keeps_memory_out_of_it() {
+    let first_disk = "[[vm.disk]]\nsize = \"1 MiB\"\nmode = \"independent_persistent\"\n";
+    let (desk, vm) = desk(&format!("{RUNNING}{first_disk}"), Settings::default()).await;
+    let memory = CreateSnapshotTask { this: vm.clone(), name: "m".to_owned(), memory: true, ..Default::default() };
+    assert_eq!(desk.run(memory).await.unwrap_err(), "MemorySnapshotOnIndependentDisk");
+    let snapshot = desk.snapshot(&vm, "disks only").await;
+    let config = desk.get(&vm, "config").await;
+    assert_eq!([2000, 2001, 2002].map(|disk| chain(&config, disk).len()), [1, 2, 2]);
+    let lease = desk.ask(ExportSnapshot { this: snapshot }).await.unwrap();
+    let info: HttpNfcLeaseInfo = desk.get(&lease, "info").await;
+    let keys: Vec<_> = info.device_url.iter().filter(|url| url.disk == Some(true)).map(|url| &url.key).collect();
+    assert!(keys.len() == 2 && keys[0].ends_with("0:1") && keys[1].ends_with("0:2"), "{keys:?}");
 }

@@ -1096,6 +1096,8 @@ data! {
     ManagedObjectNotFound: RuntimeFault {
         obj "obj" "" MoRef,
     }
+    MemorySnapshotOnIndependentDisk: SnapshotFault {
+    }
     MethodDisabled: RuntimeFault {
         source "source" "4.1" Option<String>,
     }
@@ -2885,6 +2887,7 @@ poly! {
         InvalidPowerState,
         InvalidState,
         InvalidVmConfig,
+        MemorySnapshotOnIndependentDisk,
         MethodDisabled,
         NoDiskSpace,
         NoPermission,
@@ -2986,6 +2989,7 @@ poly! {
     concrete AnySnapshotFault: SnapshotFault {
         ApplicationQuiesceFault,
         FilesystemQuiesceFault,
+        MemorySnapshotOnIndependentDisk,
         SnapshotIncompatibleDeviceInVm,
         TooManySnapshotLevels,
     }
@@ -3023,6 +3027,7 @@ poly! {
         InvalidPowerState,
         InvalidState,
         InvalidVmConfig,
+        MemorySnapshotOnIndependentDisk,
         NoDiskSpace,
         NotFound,
         OvfExport,
