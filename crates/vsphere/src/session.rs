@@ -227,19 +227,21 @@ impl Session {
         let _held = timeout_at(deadline, self.inner.renewal.lock()).await;
         let logout = Logout { this };
         let mut delay = RETRY_DELAY;
-        loop {
+        for attempt in 1.. {
             match self.send(&logout, deadline.saturating_duration_since(Instant::now())).await {
                 // It is over already, whoever ended it.
                 Err(error) if error.kind() == ErrorKind::SessionLost => return Ok(()),
                 // Sessions that are left open end in refused logins for everybody.
-                Err(error) if error.kind() == ErrorKind::Unreachable && Instant::now() + delay < deadline => {
+                Err(error) if error.kind() == ErrorKind::Unreachable && attempt < READ_TRIES => {
                     debug!(%error, "logging out again");
-                    tokio::time::sleep(delay).await;
+                    let again = Instant::now() + delay.max(error.busy().unwrap_or_default());
+                    tokio::time::sleep_until(again.min(deadline)).await;
                     delay *= 2;
                 }
                 result => return result,
             }
         }
+        unreachable!("the loop returns with the last attempt")
     }
 
     async fn send<M: Method>(&self, call: &M, timeout: Duration) -> Result<M::Reply> {

@@ -83,6 +83,8 @@ pub struct HostStream {
     host: String,
     received: u64,
     length: Option<u64>,
+    /// Bytes of the part that was asked for: no more and no less may come.
+    part: Option<u64>,
     idle_limit: Duration,
     cancel: CancellationToken,
 }
@@ -113,7 +115,7 @@ impl HostStream {
             .build()
             .map_err(|error| Error::new(ErrorKind::Config, "start a reader").with_source(error))?;
         let path = path_of(&request.url);
-        let body = runtime.block_on(async {
+        let (body, part) = runtime.block_on(async {
             tokio::select! {
                 body = connect(request, &url, path) => body,
                 () = request.cancel.cancelled() => Err(stopped(&url.authority())),
@@ -126,6 +128,7 @@ impl HostStream {
             host: url.authority(),
             received: 0,
             length,
+            part,
             idle_limit: request.idle_limit,
             cancel: request.cancel.clone(),
         })
@@ -141,9 +144,15 @@ impl HostStream {
     ///
     /// # Errors
     /// [`ErrorKind::Unreachable`] when the connection breaks or is silent too long,
-    /// [`ErrorKind::Cancelled`].
+    /// [`ErrorKind::Protocol`] when other than the part that was asked for comes, [`ErrorKind::Cancelled`].
     pub fn next_chunk(&mut self) -> Result<Option<Bytes>> {
-        let Self { runtime, body, host, received, idle_limit, cancel, .. } = self;
+        let Self { runtime, body, host, received, part, idle_limit, cancel, .. } = self;
+        let part = *part;
+        let wrong = |host: &str, received: u64| {
+            let context =
+                format!("fetch from {host}: {received} bytes came, the part has {}", part.unwrap_or_default());
+            Err(Error::new(ErrorKind::Protocol, context))
+        };
         runtime.block_on(async {
             loop {
                 let frame = tokio::select! {
@@ -155,6 +164,7 @@ impl HostStream {
                     return Err(Error::new(ErrorKind::Unreachable, context));
                 };
                 match frame {
+                    None if part.is_some_and(|part| part != *received) => return wrong(host, *received),
                     None => return Ok(None),
                     Some(Err(error)) => {
                         let context = format!("fetch from {host}: the connection broke after {received} bytes");
@@ -163,6 +173,9 @@ impl HostStream {
                     Some(Ok(frame)) => {
                         if let Ok(data) = frame.into_data() {
                             *received += u64::try_from(data.len()).unwrap_or(u64::MAX);
+                            if part.is_some_and(|part| part < *received) {
+                                return wrong(host, *received);
+                            }
                             return Ok(Some(data));
                         }
                     }
@@ -172,7 +185,7 @@ impl HostStream {
     }
 }
 
-async fn connect(request: &StreamRequest, url: &ServerUrl, path: &str) -> Result<Incoming> {
+async fn connect(request: &StreamRequest, url: &ServerUrl, path: &str) -> Result<(Incoming, Option<u64>)> {
     let authority = url.authority();
     let limit = request.tls.handshake_timeout;
     let slow = || Error::new(ErrorKind::Unreachable, format!("connect to {authority}: no answer in time"));
@@ -196,11 +209,11 @@ async fn connect(request: &StreamRequest, url: &ServerUrl, path: &str) -> Result
     let response = response.map_err(|error| Error::from_transport(context(), error))?;
     match (response.status(), &request.range) {
         // Only this answer means "from the beginning", and only to a request for the whole.
-        (StatusCode::OK, None) => Ok(response.into_body()),
+        (StatusCode::OK, None) => Ok((response.into_body(), None)),
         (StatusCode::PARTIAL_CONTENT, Some(range)) => {
             let said = response.headers().get(CONTENT_RANGE).and_then(|said| said.to_str().ok()).unwrap_or_default();
-            if is_part(said, range) {
-                return Ok(response.into_body());
+            if let Some(len) = part_len(said, range) {
+                return Ok((response.into_body(), Some(len)));
             }
             let context = format!("{}: asked for bytes {}-{}, it sends `{said}`", context(), range.start, range.end);
             Err(Error::new(ErrorKind::Protocol, context))
@@ -233,18 +246,15 @@ fn get(request: &StreamRequest, authority: &str, path: &str) -> hyper::http::Res
     builder.body(Empty::new())
 }
 
-/// Returns whether `Content-Range: bytes A-B/TOTAL` is what was asked for; a server cuts a range short
-/// at the end of the file only.
-fn is_part(said: &str, asked: &Range<u64>) -> bool {
-    let parts = || {
-        let (part, total) = said.strip_prefix("bytes ")?.split_once('/')?;
-        let (first, last) = part.split_once('-')?;
-        Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?, total.parse::<u64>().ok()?))
-    };
-    parts().is_some_and(|(first, last, total)| {
-        let end = asked.end.min(total);
-        first == asked.start && last.checked_add(1) == Some(end) && asked.start < end
-    })
+/// Returns how many bytes follow if `Content-Range: bytes A-B/TOTAL` is what was asked for; a server cuts a
+/// range short at the end of the file only.
+fn part_len(said: &str, asked: &Range<u64>) -> Option<u64> {
+    let (part, total) = said.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = part.split_once('-')?;
+    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+    let end = asked.end.min(total.parse().ok()?);
+    let right = first == asked.start && last.checked_add(1) == Some(end) && asked.start < end;
+    right.then(|| end - first)
 }
 
 fn status_kind(status: StatusCode, with_cookie: bool) -> ErrorKind {
@@ -278,15 +288,15 @@ mod tests {
     #[test]
     fn only_the_part_that_was_asked_for_is_taken() {
         for (said, right) in [
-            ("bytes 10-19/100", true),
-            ("bytes 10-14/15", true),
-            ("bytes 10-18/100", false),
-            ("bytes 0-19/100", false),
-            ("bytes 10-20/100", false),
-            ("bytes 10-19/*", false),
-            ("", false),
+            ("bytes 10-19/100", Some(10)),
+            ("bytes 10-14/15", Some(5)),
+            ("bytes 10-18/100", None),
+            ("bytes 0-19/100", None),
+            ("bytes 10-20/100", None),
+            ("bytes 10-19/*", None),
+            ("", None),
         ] {
-            assert_eq!(is_part(said, &(10..20)), right, "{said}");
+            assert_eq!(part_len(said, &(10..20)), right, "{said}");
         }
     }
 

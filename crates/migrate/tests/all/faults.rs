@@ -7,14 +7,14 @@
 //! |---|---|---|
 //! | F1 session gone | before the lease: logs in again, goes on; later: the lease is lost, error; at the end: warning | `calls` |
 //! | F2 password changed | one refused login, error `Login` | `calls` |
-//! | F3 401, 403 at a file | error `Permission` naming the file, no second try | `streams` |
+//! | F3 401, 403 at a file | error `Permission` naming the file, no second try; over `/folder` a 401 is asked about | `streams`, `folder` |
 //! | F4 503 | waits as `Retry-After` says and tries again; for ever: error `Unreachable` | `calls`, `streams` |
 //! | F5 500, abort in the middle | a stream is begun again, a question asked again; for ever: error | `calls`, `streams` |
 //! | F6 reset, early end | begun again; a clean early end is no disk: `Verification` | `streams` |
 //! | F7 silence | given up after the idle limit and begun again | `streams` |
 //! | F8 trickle | goes on, the lease is renewed meanwhile | `streams` |
-//! | F9 wrong part | error: another status or length than was announced | `streams` |
-//! | F10 HEAD lies | nothing: HEAD is never asked | `streams` |
+//! | F9 wrong part | error: another status, part or length than was asked for or announced | `streams`, `folder` |
+//! | F10 HEAD lies | nothing: HEAD is never asked | `streams`, `folder` |
 //! | F12 flipped byte, wrong manifest | `Verification` naming the file; no manifest: own checksums | `streams` |
 //! | F13 lease fails, times out, vanishes | error with the server's reason; failed renewals and aborts are repeated | `leases` |
 //! | F14 damaged format | `Verification` naming the file, though the manifest agrees | `formats` |
@@ -31,6 +31,7 @@
 //! | F31 streams refused | waits for its other streams to end | `hosts` |
 
 mod calls;
+mod folder;
 mod formats;
 mod hosts;
 mod leases;

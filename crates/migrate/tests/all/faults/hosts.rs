@@ -21,7 +21,7 @@ async fn a_url_that_leads_to_another_server_is_not_followed() {
     let error = lab.failing_export("web01").await;
     lab.assert_struck();
     // It is known by its own pin, and has no such file.
-    assert_eq!(error.kind(), ErrorKind::NotFound, "{}", error.chain());
+    assert_eq!(error.kind(), ErrorKind::Server, "{}", error.chain());
     assert!(error.chain().contains("404") && error.chain().contains(&vcenter), "{}", error.chain());
 }
 
