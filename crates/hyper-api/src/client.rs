@@ -69,6 +69,14 @@ impl Client {
         self.call(Method::GET, "/api/v1/vms", None, LIST_TIME_MAX).await
     }
 
+    /// Returns all VMs with the capacities of their disks, which takes longer.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn vms_with_capacities(&self) -> Result<VmList, Error> {
+        self.call(Method::GET, "/api/v1/vms?capacities=true", None, LIST_TIME_MAX).await
+    }
+
     /// Submits an export and returns the new job.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ pub struct Vm {
     /// Memory in MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<u64>,
-    /// Sum of the capacities of the disks, in bytes.
+    /// Sum of the capacities of the disks, in bytes; absent where that was not asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_bytes: Option<u64>,
     /// Space in use on the datastores, in bytes.

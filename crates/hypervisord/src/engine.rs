@@ -17,8 +17,9 @@ use crate::problems;
 
 /// Runs jobs against one source.
 pub trait Engine: Send + Sync + 'static {
-    /// Lists all VMs, unless `cancel` comes first. Leaves no session behind in either case.
-    fn list(&self, cancel: CancellationToken) -> BoxFuture<'_, migrate::Result<Vec<Vm>>>;
+    /// Lists all VMs, with the `capacities` of their disks or without, unless `cancel` comes first. Leaves no
+    /// session behind in either case.
+    fn list(&self, capacities: bool, cancel: CancellationToken) -> BoxFuture<'_, migrate::Result<Vec<Vm>>>;
 
     /// Exports one VM. Returns only when the source holds nothing for us any more, also after an error
     /// or when `cancel` is cancelled.
@@ -31,8 +32,8 @@ pub trait Engine: Send + Sync + 'static {
 }
 
 impl Engine for Source {
-    fn list(&self, cancel: CancellationToken) -> BoxFuture<'_, migrate::Result<Vec<Vm>>> {
-        async move { migrate::inventory::list(self, &cancel).await }.boxed()
+    fn list(&self, capacities: bool, cancel: CancellationToken) -> BoxFuture<'_, migrate::Result<Vec<Vm>>> {
+        async move { migrate::inventory::list(self, capacities, &cancel).await }.boxed()
     }
 
     fn export<'a>(

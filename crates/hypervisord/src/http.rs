@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `GET /healthz` | `{"status":"ok"}` |
 //! | `GET /api/v1/info` | `Info` |
-//! | `GET /api/v1/vms` | `VmList` |
+//! | `GET /api/v1/vms`, with `?capacities=true` also how large their disks are | `VmList` |
 //! | `POST /api/v1/jobs` | 201, the new `Job`, `Location` |
 //! | `GET /api/v1/jobs` | `JobList`, newest first |
 //! | `GET /api/v1/jobs/{id}` | `Job` |

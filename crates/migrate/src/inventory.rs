@@ -35,15 +35,22 @@ pub struct Vm {
 }
 
 /// Lists all VMs of `source`, sorted by path, unless `cancel` comes first. No session is left in either
-/// case.
+/// case. The capacities of their disks take longer than all the rest, so they are read on demand.
 ///
 /// # Errors
 /// Of the kinds login, unreachable, certificate, permission, server and cancelled.
-pub async fn list(source: &Source, cancel: &CancellationToken) -> Result<Vec<Vm>> {
+pub async fn list(source: &Source, capacities: bool, cancel: &CancellationToken) -> Result<Vec<Vm>> {
     let session = source.open(cancel).await?;
     let stopped = || vsphere::Error::new(vsphere::ErrorKind::Cancelled, "stopped");
+    let work = async {
+        let mut vms = vsphere::inventory::list(&session).await?;
+        if capacities {
+            vsphere::inventory::add_capacities(&session, &mut vms).await?;
+        }
+        Ok(vms)
+    };
     let vms = tokio::select! {
-        vms = vsphere::inventory::list(&session) => vms,
+        vms = work => vms,
         () = cancel.cancelled() => Err(stopped()),
     };
     close(session).await;

@@ -4,6 +4,8 @@
 //! as stored, and shown names are decoded. A VM in a vApp has no parent but `parentVApp`; the path goes
 //! through the vApp, as the server's own search does.
 
+mod capacity;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -11,6 +13,8 @@ use crate::properties::{self, Object};
 use crate::session::Session;
 use crate::wire::MoRef;
 use crate::wire::generated::{FindByInventoryPath, OptionValue, VirtualMachineConfigSummary};
+
+pub use capacity::{add_capacities, capacity_bytes};
 
 /// Bound on the depth of an inventory path; a cycle in the server's answer must not hang us.
 const DEPTH_MAX: usize = 128;
@@ -30,7 +34,7 @@ pub struct Vm {
     pub connection_state: String,
     /// What the configuration says; fields are unset for a VM that is not readable.
     pub config: VirtualMachineConfigSummary,
-    /// Sum of the capacities of the disks; `None` where they were not asked for or are not shown.
+    /// Sum of the capacities of the disks, where [`add_capacities`] has filled it in.
     pub capacity_bytes: Option<i64>,
     /// Bytes in use on datastores.
     pub committed_bytes: Option<i64>,

@@ -95,6 +95,22 @@ pub async fn read(session: &Session, object: &MoRef, paths: &[&str]) -> Result<O
     objects.into_iter().next().ok_or_else(gone)
 }
 
+/// Reads properties of several objects of one type; those that are gone are left out.
+///
+/// # Errors
+/// What the server says.
+pub async fn read_many(session: &Session, kind: &str, objects: &[MoRef], paths: &[&str]) -> Result<Vec<Object>> {
+    if objects.is_empty() {
+        return Ok(Vec::new());
+    }
+    let spec = PropertyFilterSpec {
+        prop_set: vec![property_spec(session, kind, paths)],
+        object_set: objects.iter().map(|object| ObjectSpec { obj: object.clone(), ..ObjectSpec::default() }).collect(),
+        report_missing_objects_in_results: Some(true),
+    };
+    session.in_one_session(|| retrieve(session, spec.clone())).await
+}
+
 /// Reads properties of all objects of the given types below the root folder.
 ///
 /// # Errors

@@ -4,7 +4,8 @@
 //! guest, tabs between, `-` for what is not known. `-json` is the shape that older callers read
 //! (contract A.3 and `VMInfo` of B.4), with more members; what we do not know is `null`.
 
-use hyper_api::Vm;
+use hyper_api::client::Error;
+use hyper_api::{Vm, VmList};
 use serde::Serialize;
 
 use super::Session;
@@ -36,7 +37,7 @@ pub(crate) async fn run(args: Args, session: Session) -> Result<Exit, Failure> {
     let listed = tokio::select! {
         biased;
         signal = session.interrupts.first() => Err(signal),
-        listed = daemon.client.vms() => Ok(listed),
+        listed = ask(&daemon, args.json.json) => Ok(listed),
     };
     daemon.close().await;
     let listed = match listed {
@@ -53,6 +54,11 @@ pub(crate) async fn run(args: Args, session: Session) -> Result<Exit, Failure> {
     };
     session.console.print(&text);
     Ok(Exit::Done)
+}
+
+/// Older callers read the capacities of disks; nobody else waits for them.
+async fn ask(daemon: &Daemon, capacities: bool) -> Result<VmList, Error> {
+    if capacities { daemon.client.vms_with_capacities().await } else { daemon.client.vms().await }
 }
 
 fn matches(vm: &Vm, filter: &str) -> bool {

@@ -33,6 +33,8 @@ async fn info_and_vms_name_the_source_and_what_it_has() {
     assert_eq!((info.source.as_deref(), info.pid), (Some("https://twin:443"), std::process::id()));
     let list = daemon.client.vms().await.unwrap();
     assert_eq!((list.total, list.vms[0].path.as_str()), (1, "/DC0/vm/ok"));
+    assert_eq!(list.vms[0].capacity_bytes, None);
+    assert_eq!(daemon.client.vms_with_capacities().await.unwrap().vms[0].capacity_bytes, Some(1 << 30));
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ impl Twin {
 }
 
 impl Engine for Twin {
-    fn list(&self, _cancel: CancellationToken) -> BoxFuture<'_, migrate::Result<Vec<Vm>>> {
+    fn list(&self, capacities: bool, _cancel: CancellationToken) -> BoxFuture<'_, migrate::Result<Vec<Vm>>> {
         let vm = Vm {
             path: "/DC0/vm/ok".into(),
             name: "ok".into(),
@@ -59,7 +59,7 @@ impl Engine for Twin {
             guest: None,
             cpus: Some(1),
             memory_mib: None,
-            capacity_bytes: None,
+            capacity_bytes: capacities.then_some(1 << 30),
             committed_bytes: None,
         };
         async move { Ok(vec![vm]) }.boxed()

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use vsphere::Session;
-use vsphere::inventory::Vm;
+use vsphere::inventory::{self, Vm};
 use vsphere::properties::{self, Object};
 use vsphere::wire::ApiVersion;
 use vsphere::wire::generated::{
@@ -247,8 +247,7 @@ fn controller(device: &AnyVirtualDevice) -> Option<&VirtualController> {
 }
 
 fn capacity(disk: &VirtualDisk) -> u64 {
-    let bytes = disk.capacity_in_bytes.unwrap_or_else(|| disk.capacity_in_kb.saturating_mul(1024));
-    u64::try_from(bytes).unwrap_or(0)
+    u64::try_from(inventory::capacity_bytes(disk)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -70,9 +70,21 @@ async fn a_server_that_pages_as_it_likes_is_listed_whole() {
         inventory += &format!("[[vm]]\npath = \"Lab/DC0/vm/f{}/vm{number}\"\n", number % 3);
     }
     let lab = Lab::with(&inventory, Settings { max_page_size: Some(7), ..Settings::default() }).await;
-    let vms = inventory::list(&lab.source(), &CancellationToken::new()).await.unwrap();
+    let vms = inventory::list(&lab.source(), false, &CancellationToken::new()).await.unwrap();
     let mut expected: Vec<_> = (0..40).map(|number| format!("/Lab/DC0/vm/f{}/vm{number}", number % 3)).collect();
     expected.sort();
     assert_eq!(vms.iter().map(|vm| vm.path.clone()).collect::<Vec<_>>(), expected);
     lab.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn capacities_are_read_where_they_are_asked_for() {
+    let inventory =
+        format!("{WEB01}[[vm]]\npath = \"DC0/vm/bare\"\n[[vm]]\npath = \"DC0/vm/lost\"\nconnection = \"orphaned\"\n");
+    let lab = Lab::with(&inventory, Settings::default()).await;
+    for (capacities, expected) in [(false, [None, None, None]), (true, [Some(0), None, Some(96 << 20)])] {
+        let vms = inventory::list(&lab.source(), capacities, &CancellationToken::new()).await.unwrap();
+        assert_eq!(vms.iter().map(|vm| vm.capacity_bytes).collect::<Vec<_>>(), expected);
+        lab.assert_nothing_left();
+    }
 }

@@ -44,7 +44,7 @@ async fn a_vm_of_an_esxi_host_is_exported_over_star_urls_and_equals_its_content(
 #[tokio::test]
 async fn every_hostile_name_is_listed_found_and_exported_into_the_target_directory() {
     let lab = scenario("hostile-names").await;
-    let listed = migrate::inventory::list(&lab.source(), &CancellationToken::new()).await.unwrap();
+    let listed = migrate::inventory::list(&lab.source(), false, &CancellationToken::new()).await.unwrap();
     let inventory = &lab.simulator.world().inventory;
     assert_eq!(listed.len(), inventory.vms.len());
     let mut exported = 0;
