@@ -11,7 +11,7 @@ const GRAIN_LEN: usize = 65536;
 const ZEROS: SectorBytes = [0; SECTOR_LEN];
 
 /// Puts a stream together, sector by sector.
-struct Builder {
+pub(crate) struct Builder {
     sectors: Vec<SectorBytes>,
     deflater: GrainDeflater,
     /// Where the last grain starts.
@@ -55,7 +55,7 @@ impl Builder {
         self.sectors.push(marker.encode());
     }
 
-    fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         self.sectors.as_flattened()
     }
 }
@@ -66,7 +66,7 @@ fn header(capacity_sectors: u64) -> SectorBytes {
 
 /// Two coverages, tables of value 0 all together, redundant directory first, padding before: as
 /// Xen Orchestra writes. `overhead_in_footer` differs from the header's there.
-fn xen_orchestra() -> Builder {
+pub(crate) fn xen_orchestra() -> Builder {
     let mut head = header(80_000);
     head[8] |= 2;
     let mut stream = Builder::new(head, 128);
@@ -124,7 +124,7 @@ fn a_wrong_redundant_table_is_corrupt() {
 }
 
 /// Tables in front, no redundant ones, an end marker and no footer: as open-vmdk and govmomi write.
-fn tables_in_front(grains: &[u64], end: bool) -> Builder {
+pub(crate) fn tables_in_front(grains: &[u64], end: bool) -> Builder {
     const OVERHEAD: u32 = 30;
     const DIRECTORY: u32 = 21;
     let mut head = header(80_000);

@@ -130,6 +130,10 @@ impl HostedMap {
             0 => return Ok(ABSENT),
             // What stands behind the last grain of the disk is not looked at.
             _ if needed == 0 => return Ok(ABSENT),
+            ZERO_GRAIN_ENTRY if self.header.overhead().0 <= u64::from(ZERO_GRAIN_ENTRY) => {
+                return Err(Error::corrupt("sector 1 belongs to the metadata, so that an entry of 1 can mean zeros")
+                    .found(format!("grain {grain}, overhead of {} sectors", self.header.overhead().0)));
+            }
             ZERO_GRAIN_ENTRY => {
                 if !self.header.has_zero_grains() {
                     let name = self.source.name();

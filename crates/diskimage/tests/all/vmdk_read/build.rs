@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use diskimage::Error;
 use diskimage::image::{Disk as _, Image, MemorySource, NamedSources};
+use diskimage::vmdk::grain::{GrainDeflater, Level};
+use diskimage::vmdk::layout::{Header, Marker, Sector, grain_marker};
 use diskimage::vmdk::read::{OpenOptions, open};
 
 use crate::model::contents;
@@ -192,6 +194,90 @@ fn hosted_header(link: &Cells, how: &Hosted, places: &Places) -> Vec<u8> {
     ] {
         put(&mut header, offset, value);
     }
+    header
+}
+
+/// How a stream is built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stream {
+    /// Entries of a table: 128, 256 or 512.
+    pub(crate) entries: usize,
+    /// Directory and tables in front, as qemu-img and govmomi have them, and not behind a footer.
+    pub(crate) in_front: bool,
+    /// The last grain in its length, as qemu-img has it, and not padded.
+    pub(crate) short_last: bool,
+}
+
+/// Builds a stream. Its grains come from the last to the first; a grain of zeros is stored as one,
+/// because the flag for entries of 1 is not set.
+pub(crate) fn stream(link: &Cells, how: Stream) -> Vec<u8> {
+    let tables = link.cells.len().div_ceil(how.entries);
+    let table_len = how.entries * 4;
+    let directory_len = (tables * 4).next_multiple_of(SECTOR);
+    // No grain may stand in sector 1: its entry would mean zeros.
+    let mut bytes = vec![0; 2 * SECTOR];
+    let front = bytes.len();
+    if how.in_front {
+        bytes.resize(front + directory_len + tables * table_len, 0);
+    }
+    let overhead = bytes.len();
+    let mut entries = vec![0_u32; tables * how.entries];
+    for index in (0..link.cells.len()).rev() {
+        let len = if how.short_last { link.grain.min(link.capacity - index * link.grain) } else { link.grain };
+        let grain = match link.cells[index] {
+            Cell::Absent => continue,
+            Cell::Zero => vec![0; len],
+            Cell::Data(seed) => contents(seed, link.grain)[..len].to_vec(),
+        };
+        entries[index] = sector_of(&bytes);
+        let mut deflater = GrainDeflater::new(len, Level::FASTEST);
+        let zlib = deflater.deflate(&grain).unwrap();
+        let lba = Sector(u64::try_from(index * link.grain / SECTOR).unwrap());
+        bytes.extend(grain_marker(lba, u32::try_from(zlib.len()).unwrap()));
+        bytes.extend(zlib);
+        pad(&mut bytes, SECTOR);
+    }
+    let directory = if how.in_front { front } else { behind(&mut bytes, tables * table_len, directory_len) };
+    let first_table = if how.in_front { front + directory_len } else { directory - SECTOR - tables * table_len };
+    for (number, entries) in entries.chunks(how.entries).enumerate() {
+        let table = first_table + number * table_len;
+        put(&mut bytes, directory + number * 4, &u32::try_from(table / SECTOR).unwrap().to_le_bytes());
+        let words: Vec<u8> = entries.iter().flat_map(|entry| entry.to_le_bytes()).collect();
+        put(&mut bytes, table, &words);
+    }
+    let header = |directory: u64| stream_header(link, how, directory, overhead);
+    let place = u64::try_from(directory / SECTOR).unwrap();
+    if how.in_front {
+        put(&mut bytes, 0, &header(place));
+    } else {
+        put(&mut bytes, 0, &header(u64::MAX));
+        bytes.extend(Marker::Footer { sectors: 1 }.encode());
+        bytes.extend(header(place));
+        bytes.extend([0; SECTOR]);
+    }
+    bytes
+}
+
+/// Makes room for tables and directory behind the grains, with their markers, and returns where the
+/// directory is.
+fn behind(bytes: &mut Vec<u8>, tables_len: usize, directory_len: usize) -> usize {
+    let sectors = |len: usize| u64::try_from(len / SECTOR).unwrap();
+    bytes.extend(Marker::GrainTable { sectors: sectors(tables_len) }.encode());
+    bytes.resize(bytes.len() + tables_len, 0);
+    bytes.extend(Marker::GrainDirectory { sectors: sectors(directory_len) }.encode());
+    let directory = bytes.len();
+    bytes.resize(directory + directory_len, 0);
+    directory
+}
+
+fn stream_header(link: &Cells, how: Stream, directory: u64, overhead: usize) -> [u8; SECTOR] {
+    let mut header = Header::for_stream(u64::try_from(link.sectors()).unwrap(), 0).unwrap().encode();
+    let sector = |bytes: usize| u64::try_from(bytes / SECTOR).unwrap().to_le_bytes();
+    put(&mut header, 20, &sector(link.grain));
+    put(&mut header, 28, &[0; 16]);
+    put(&mut header, 44, &u32::try_from(how.entries).unwrap().to_le_bytes());
+    put(&mut header, 56, &directory.to_le_bytes());
+    put(&mut header, 64, &sector(overhead));
     header
 }
 

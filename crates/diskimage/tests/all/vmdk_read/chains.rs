@@ -5,11 +5,11 @@ use diskimage::image::{Disk as _, ExtentKind, Image, extents};
 use diskimage::vmdk::read::{OpenOptions, Parent};
 use proptest::prelude::*;
 
-use super::build::{Cell, Cells, Hosted, SECTOR, Store, cowd, descriptor, hosted, read_all, sesparse};
+use super::build::{Cell, Cells, Hosted, SECTOR, Store, Stream, cowd, descriptor, hosted, read_all, sesparse, stream};
 use crate::model::contents;
 
 /// The kinds of links that can lie over another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Kind {
     /// One file, descriptor inside, every table twice.
     Monolithic,
@@ -19,10 +19,22 @@ enum Kind {
         grain_sectors: usize,
     },
     SeSparse,
+    /// A descriptor over a stream, of which a grain of zeros hides what is below.
+    Stream {
+        grain_sectors: usize,
+        how: Stream,
+    },
 }
 
-const KINDS: [Kind; 5] =
-    [Kind::Monolithic, Kind::Split, Kind::Cowd { grain_sectors: 1 }, Kind::Cowd { grain_sectors: 16 }, Kind::SeSparse];
+const KINDS: [Kind; 7] = [
+    Kind::Monolithic,
+    Kind::Split,
+    Kind::Cowd { grain_sectors: 1 },
+    Kind::Cowd { grain_sectors: 16 },
+    Kind::SeSparse,
+    Kind::Stream { grain_sectors: 8, how: Stream { entries: 128, in_front: false, short_last: false } },
+    Kind::Stream { grain_sectors: 256, how: Stream { entries: 512, in_front: true, short_last: true } },
+];
 
 /// Puts a link into a store and returns what the guest sees through it.
 fn add(
@@ -64,6 +76,13 @@ fn add(
             store.put(&file, cowd(&link, b""));
             link.over(below)
         }
+        Kind::Stream { grain_sectors, how } => {
+            let link = Cells::random(sectors, grain_sectors, seed);
+            let file = format!("{name}-stream");
+            store.put(name, descriptor("streamOptimized", &[line(sectors, "SPARSE", &file)], parent));
+            store.put(&file, stream(&link, how));
+            link.over(below)
+        }
         Kind::SeSparse => {
             let link = Cells::random(sectors, 8, seed);
             let file = format!("{name}-sesparse");
@@ -99,7 +118,7 @@ fn check_map(image: &Image, disk: &[u8]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn any_chain_reads_as_its_links_laid_over_each_other(
@@ -146,6 +165,49 @@ fn a_delta_of_several_tables_reads_right_in_each_format() {
         let disk = add(&mut store, "delta", kind, sectors, 77, &base, Some("base"));
         assert!(store.read("delta").unwrap() == disk, "{kind:?}");
     }
+}
+
+#[test]
+fn streams_of_every_geometry_are_read_and_pass_their_check() {
+    for grain_sectors in [8, 16, 128, 2048] {
+        for entries in [128, 256, 512] {
+            for (in_front, short_last) in [(false, false), (true, true), (false, true), (true, false)] {
+                let link = Cells::random(grain_sectors * 5 - 7, grain_sectors, 99);
+                let how = Stream { entries, in_front, short_last };
+                let mut store = Store::default();
+                let image = store.put("x", stream(&link, how)).open("x").unwrap();
+                image.check().unwrap();
+                assert!(read_all(&image).unwrap() == link.over(&[]), "grain {grain_sectors}, {how:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_descriptor_inside_may_name_more_extents_than_its_own_file() {
+    let link = Cells::random(100, 8, 6);
+    let lines = ["RW 10 ZERO".to_owned(), "RW 100 SPARSE \"old-name\"".to_owned(), "RW 64 FLAT \"flat\"".to_owned()];
+    let flat = contents(5, 64 * SECTOR);
+    let expected = [vec![0; 10 * SECTOR], link.over(&[]), flat.clone()].concat();
+    let put = |store: &mut Store, lines: &[String]| {
+        let text = Some(descriptor("custom", lines, None));
+        store
+            .put("old-name", hosted(&link, &Hosted { descriptor: text, ..Hosted::default() }).0)
+            .put("flat", flat.clone());
+    };
+    let mut store = Store::default();
+    put(&mut store, &lines);
+    assert!(store.read("old-name").unwrap() == expected);
+    // Renamed, only an extent that comes first is known to be this file.
+    let renamed = |lines: &[String]| {
+        let mut store = Store::default();
+        put(&mut store, lines);
+        let bytes =
+            hosted(&link, &Hosted { descriptor: Some(descriptor("custom", lines, None)), ..Hosted::default() }).0;
+        store.put("new-name", bytes).read("new-name")
+    };
+    assert!(renamed(&lines[1..]).unwrap() == expected[10 * SECTOR..]);
+    assert_eq!(renamed(&lines).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use diskimage::ErrorKind;
 use diskimage::image::{Disk as _, ExtentKind};
 use diskimage::vmdk::read::OpenOptions;
 
-use super::build::{SECTOR, Store, put, read_all, read_bytes};
+use super::build::{Cell, Cells, SECTOR, Store, Stream, put, read_all, read_bytes, stream};
+use crate::foreign::{tables_in_front, xen_orchestra};
 use crate::model::{Disk, contents, small_stream};
 
 #[test]
@@ -27,6 +28,45 @@ fn what_we_write_is_read_at_any_place() {
     let description = image.describe().unwrap();
     assert_eq!((description.allocated_bytes, description.links[0].variant.as_str()), (data, "streamOptimized"));
     assert_eq!(description.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn streams_as_others_lay_them_out_are_read() {
+    let with = |grains: &[u64]| {
+        let mut raw = vec![0; 80_000 * SECTOR];
+        for &grain in grains {
+            let start = usize::try_from(grain).unwrap() * 65536;
+            let len = 65536.min(raw.len() - start);
+            raw[start..start + len].copy_from_slice(&contents(grain, 65536)[..len]);
+        }
+        raw
+    };
+    // Both directories behind the grains, the redundant one first, announced by the footer.
+    assert!(read_bytes(xen_orchestra().bytes().to_vec()).unwrap() == with(&[0, 1, 7, 512, 600]));
+    for end in [true, false] {
+        let grains = [512, 5, 0, 624, 511];
+        assert!(read_bytes(tables_in_front(&grains, end).bytes().to_vec()).unwrap() == with(&grains));
+    }
+}
+
+#[test]
+fn a_grain_in_sector_1_is_an_error_because_its_entry_means_zeros() {
+    let link = Cells { capacity: 8 * SECTOR, grain: 8 * SECTOR, cells: vec![Cell::Data(1)] };
+    let bytes = stream(&link, Stream { entries: 128, in_front: false, short_last: false });
+    assert!(read_bytes(bytes.clone()).unwrap() == link.over(&[]));
+    // Everything moves up by the empty sector behind the header.
+    let mut moved = [&bytes[..SECTOR], &bytes[2 * SECTOR..]].concat();
+    let directory = moved.len() - 4 * SECTOR;
+    let footer = moved.len() - 2 * SECTOR;
+    let table = directory - 2 * SECTOR;
+    put(&mut moved, 64, &1_u64.to_le_bytes());
+    put(&mut moved, footer + 64, &1_u64.to_le_bytes());
+    put(&mut moved, footer + 56, &u64::try_from(directory / SECTOR).unwrap().to_le_bytes());
+    put(&mut moved, directory, &u32::try_from(table / SECTOR).unwrap().to_le_bytes());
+    put(&mut moved, table, &1_u32.to_le_bytes());
+    let error = read_bytes(moved).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.rule().starts_with("sector 1"), "{error}");
 }
 
 #[test]
