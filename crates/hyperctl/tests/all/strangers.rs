@@ -35,6 +35,8 @@ fn list_shows_every_vm_of_vcsim_with_its_path() {
         .collect();
     assert_eq!(paths, expected);
     assert_eq!(json["total"], 8);
+    // Each has one disk of 10 GiB.
+    assert!(json["vms"].as_array().unwrap().iter().all(|vm| vm["storage_bytes"] == 10_u64 << 30), "{json:#}");
 }
 
 #[test]
