@@ -68,6 +68,36 @@ fn it_stops_when_its_parent_is_gone() {
 }
 
 #[test]
+fn it_lists_its_scenarios_and_prints_each_as_a_file_that_it_takes() {
+    let say = |flags: &[&str]| {
+        let output = Command::new(PROGRAM).args(flags).output().unwrap();
+        assert!(output.status.success(), "{flags:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let listed = say(&["--list-scenarios"]);
+    let names: Vec<&str> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["small-office", "demo", "10k", "hostile-names", "every-disk", "esxi"]);
+    for name in names {
+        let printed = say(&["--print-scenario", name]);
+        let inventory = vcenter_sim::Inventory::parse(&printed, Path::new(".")).unwrap();
+        assert_eq!(inventory.vms.len(), vcenter_sim::Inventory::scenario(name).unwrap().vms.len(), "{name}");
+    }
+}
+
+#[test]
+fn it_is_an_esxi_host_when_told_so_and_says_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut child, said, ready) = start(directory.path(), &["--esxi"]);
+    assert!(said.contains("SIMULATED ESXi host"), "{said}");
+    assert_eq!(ready["username"], "root");
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    let refused = Command::new(PROGRAM).args(["--esxi", "--scenario", "small-office"]).output().unwrap();
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && why.contains("ha-datacenter"), "{why}");
+}
+
+#[test]
 fn what_it_cannot_do_it_refuses_with_a_reason() {
     let directory = tempfile::tempdir().unwrap();
     let inventory = directory.path().join("inventory.toml");
