@@ -11,7 +11,8 @@
 //! * [`qcow2`]: QEMU's disk format: a reader, and a writer in any order and over crashes.
 //! * [`raw`]: the disk as it is, in a file or on a block device.
 //! * [`output`]: the file or block device that such a writer fills.
-//! * [`package`]: what surrounds the disks of an appliance: the manifest and the OVF descriptor.
+//! * [`package`]: what surrounds the disks of an appliance: archives, the OVF descriptor, the manifest;
+//!   and the `.vmx` of a machine that is in none.
 //!
 //! **Invariants.** Every number read from a file is checked before it is used: arithmetic on it is
 //! checked, and everything that grows with it has a limit. A file that breaks a rule gives an

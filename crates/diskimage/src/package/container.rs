@@ -9,7 +9,7 @@
 //!
 //! Deliberately absent: what the files mean.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -169,31 +169,32 @@ impl Container {
         }
     }
 
-    /// Returns a member for reading from its start.
-    pub(super) fn reader(&self, name: &str) -> Result<Box<dyn Read + Send>> {
+    /// Returns members for reading, one behind the other.
+    ///
+    /// Out of a stream they come in one pass, if they stand in it in this order.
+    pub(super) fn reader(&self, names: &[&str]) -> Result<Box<dyn Read + Send>> {
+        if let Store::Archive { source, kind: ContainerKind::PackedTar(packing) } = &self.store {
+            let stream = StreamMembers::new(Unpacked::new(Arc::clone(source), *packing));
+            let left = names.iter().map(|name| (*name).to_owned()).collect();
+            return Ok(Box::new(InOrder { stream, left }));
+        }
+        let empty: Box<dyn Read + Send> = Box::new(std::io::empty());
+        names.iter().try_fold(empty, |joined, name| Ok(Box::new(joined.chain(self.reader_of_one(name)?)) as _))
+    }
+
+    fn reader_of_one(&self, name: &str) -> Result<Box<dyn Read + Send>> {
         if let Some(source) = self.source(name)? {
             return Ok(Box::new(SourceReader::new(source)));
         }
         let member = self.member(name).ok_or_else(|| missing(name))?;
-        let Store::Archive { source, kind } = &self.store else { return Err(missing(name)) };
-        match (&member.place, kind) {
-            (MemberPlace::Deflated { offset, packed_bytes, crc }, _) => {
-                let window = Window::new(Arc::clone(source), *offset..offset + packed_bytes, name)?;
-                let inner = Unpacked::new(Arc::new(window), Packing::Deflate);
-                let inner = Bounded::exactly(inner, member.size_bytes, name);
-                Ok(Box::new(Checked { inner, sum: flate2::Crc::new(), expected: *crc, name: name.to_owned() }))
-            }
-            (_, ContainerKind::PackedTar(packing)) => {
-                let mut stream = StreamMembers::new(Unpacked::new(Arc::clone(source), *packing));
-                while let Some(found) = stream.next_member()? {
-                    if found.name == name {
-                        break;
-                    }
-                }
-                Ok(Box::new(Bounded::exactly(stream.into_rest(), member.size_bytes, name)))
-            }
-            _ => Err(missing(name)),
-        }
+        let (Store::Archive { source, .. }, MemberPlace::Deflated { offset, packed_bytes, crc }) =
+            (&self.store, &member.place)
+        else {
+            return Err(missing(name));
+        };
+        let window = Window::new(Arc::clone(source), *offset..offset + packed_bytes, name)?;
+        let inner = Bounded::exactly(Unpacked::new(Arc::new(window), Packing::Deflate), member.size_bytes, name);
+        Ok(Box::new(Checked { inner, sum: flate2::Crc::new(), expected: *crc, name: name.to_owned() }))
     }
 
     /// Reads those members of which `wanted` says so from start to end, in one pass where that
@@ -217,13 +218,41 @@ impl Container {
             return Ok(());
         }
         for name in wanted {
-            visit(name, &mut self.reader(name)?)?;
+            visit(name, &mut self.reader_of_one(name)?)?;
         }
         Ok(())
     }
 
     fn member(&self, name: &str) -> Option<&Member> {
         self.by_name.get(name).map(|&index| &self.members[index])
+    }
+}
+
+/// Reads members of a stream one behind the other.
+struct InOrder {
+    stream: StreamMembers<Unpacked>,
+    /// What is still to be found.
+    left: VecDeque<String>,
+}
+
+impl Read for InOrder {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let got = self.stream.read_data(buffer)?;
+            let Some(name) = self.left.front().filter(|_| got == 0) else { return Ok(got) };
+            match self.stream.next_member().map_err(std::io::Error::other)? {
+                Some(member) if member.name == *name => drop(self.left.pop_front()),
+                // Its data would be read with the others.
+                Some(mut member) => drop(std::io::copy(&mut member, &mut std::io::sink())?),
+                None => {
+                    let error = Error::unsupported("the parts of a file stand in compressed archives in their order");
+                    return Err(std::io::Error::other(error.in_file(name)));
+                }
+            }
+        }
     }
 }
 

@@ -300,9 +300,7 @@ impl PackageFile<'_> {
     }
 
     fn packed_reader(&self) -> Result<Box<dyn Read + Send>> {
-        let mut readers = self.members().map(|name| self.package.container.reader(name));
-        let first = readers.next().unwrap_or_else(|| Ok(Box::new(std::io::empty())))?;
-        readers.try_fold(first, |joined, next| Ok(Box::new(joined.chain(next?)) as Box<dyn Read + Send>))
+        self.package.container.reader(&self.members().collect::<Vec<_>>())
     }
 }
 

@@ -17,6 +17,10 @@ use crate::image::{ByteSource, Identity, MemorySource};
 use crate::number::{clip, u64_from};
 use crate::{Error, Result};
 
+/// Most numbered states of a disk; each is looked into, which in a compressed archive means to
+/// unpack all before it.
+const STATES_MAX: usize = 64;
+
 /// The members that a reference stands for, in their order, and what is odd.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Resolved {
@@ -106,10 +110,13 @@ fn plain_or_newest(container: &Container, name: &str) -> Result<Option<Resolved>
         return Ok(Some(Resolved { parts: vec![(name.to_owned(), size)], warnings: Vec::new() }));
     }
     let mut parts = Vec::new();
-    while parts.len() < MEMBERS_MAX
+    while parts.len() < STATES_MAX
         && let Some(size) = container.size(&part_name(name, parts.len()))?
     {
         parts.push((part_name(name, parts.len()), size));
+    }
+    if container.size(&part_name(name, STATES_MAX))?.is_some() && parts.len() == STATES_MAX {
+        return Err(Error::limit("a disk has at most 64 numbered states").in_file(name));
     }
     let Some((newest, older)) = parts.split_last() else { return Ok(None) };
     let is_first_only_a_disk = !older.is_empty()
@@ -126,7 +133,7 @@ fn plain_or_newest(container: &Container, name: &str) -> Result<Option<Resolved>
 }
 
 fn is_disk(container: &Container, name: &str) -> Result<bool> {
-    let start = read_start(&mut container.reader(name)?)?;
+    let start = read_start(&mut container.reader(&[name])?)?;
     Ok(disk_format(DeclaredFormat::Unknown, &start).is_ok())
 }
 

@@ -91,9 +91,19 @@ impl<R: Read> StreamMembers<R> {
         self.walker.into_warnings()
     }
 
-    /// Returns the input, from where it was read to: the data of the member handed out last.
-    pub(crate) fn into_rest(self) -> impl Read {
-        self.input.take(self.data_left)
+    /// Reads data of the member that was handed out last; nothing at their end.
+    pub(crate) fn read_data(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = clip(buffer.len(), self.data_left);
+        if len == 0 {
+            return Ok(0);
+        }
+        let got = self.input.read(&mut buffer[..len])?;
+        self.offset += u64_from(got);
+        self.data_left -= u64_from(got);
+        if got == 0 {
+            return Err(io::Error::other(self.truncated("a member")));
+        }
+        Ok(got)
     }
 
     fn begin(&mut self, size_bytes: u64) {
@@ -143,16 +153,6 @@ impl<R: Read> StreamMembers<R> {
 
 impl<R: Read> Read for StreamMember<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = clip(buffer.len(), self.stream.data_left);
-        if len == 0 {
-            return Ok(0);
-        }
-        let got = self.stream.input.read(&mut buffer[..len])?;
-        self.stream.offset += u64_from(got);
-        self.stream.data_left -= u64_from(got);
-        if got == 0 {
-            return Err(io::Error::other(self.stream.truncated(&format!("{:?}", self.name))));
-        }
-        Ok(got)
+        self.stream.read_data(buffer)
     }
 }

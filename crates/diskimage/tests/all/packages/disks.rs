@@ -42,6 +42,27 @@ fn a_stream_optimized_disk_is_read_inside_of_the_archive_whole_or_in_parts() {
 }
 
 #[test]
+fn parts_in_a_compressed_archive_come_in_one_pass_and_in_order() {
+    let whole = contents(3, 30_001);
+    let ovf = Ovf::new().disk("d", "ovf:chunkSize='10000' ovf:size='30001'").text();
+    let names = ["d.000000000", "d.000000001", "d.000000002", "d.000000003"];
+    let mut files: Vec<_> = names.into_iter().zip(whole.chunks(10_000)).collect();
+    files.insert(2, ("between", &[7; 600]));
+    files.push(("vm.ovf", ovf.as_bytes()));
+    let read = |files: &[(&str, &[u8])]| {
+        let package = Package::from_archive(Arc::new(MemorySource::new(gzip(&tar(files)), "vm.ova"))).unwrap();
+        let mut read = Vec::new();
+        let mut reader = package.file(&package.descriptor().files[0], None).unwrap().reader().unwrap();
+        std::io::Read::read_to_end(&mut reader, &mut read)
+            .map(|_| read)
+            .map_err(|error| error.downcast::<Error>().unwrap())
+    };
+    assert!(read(&files).unwrap() == whole);
+    files.swap(0, 1);
+    assert_eq!(read(&files).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
 fn what_a_disk_names_is_looked_for_in_the_package_only() {
     let flat = contents(5, 4096);
     let descriptor = |extent: &str| {

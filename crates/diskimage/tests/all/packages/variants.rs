@@ -180,6 +180,47 @@ fn a_bare_descriptor_brings_only_what_bears_its_name() {
     assert_eq!(found, format!("accepted: 2 verified; disk 10240 in place {}", mark(&disk(10))));
 }
 
+#[test]
+fn what_no_manifest_covers_and_what_is_not_checked_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ovf, disk) = (Ovf::new().disk("disk1.vmdk", "").text(), disk(10));
+    let manifest = format!("{}\nSHA1(gone.iso)= {}\n", line(Sha1, "vm.ovf", ovf.as_bytes()), "0".repeat(40));
+    let certificate = format!("SHA256(vm.mf)= {}\n-----BEGIN CERTIFICATE-----\n", "ab".repeat(256));
+    let files: [(&str, &[u8]); 4] = [
+        ("vm.ovf", ovf.as_bytes()),
+        ("vm.mf", manifest.as_bytes()),
+        ("vm.cert", certificate.as_bytes()),
+        ("disk1.vmdk", &disk),
+    ];
+    let package = Package::open(&lay_one(folder.path(), "vm.ova", &tar(&files))).unwrap();
+    let mut heard = 0;
+    let verification = package.verify(&mut |bytes| {
+        heard += bytes;
+        Ok(())
+    });
+    let verification = verification.unwrap();
+    verification.check().unwrap();
+    assert_eq!(verification.verified, ["vm.ovf"]);
+    assert_eq!(verification.not_covered, ["disk1.vmdk"]);
+    assert_eq!(verification.missing, ["gone.iso"]);
+    assert_eq!((verification.read_bytes, heard), (u64::try_from(ovf.len()).unwrap(), verification.read_bytes));
+    let warnings: Vec<_> = package.warnings().collect();
+    assert_eq!(warnings, ["the signature in vm.cert is not checked"]);
+    let (name, certificate) = &package.certificates()[0];
+    assert_eq!((name.as_str(), certificate.manifest.as_deref()), ("vm.cert", Some("vm.mf")));
+}
+
+#[test]
+fn manifests_that_contradict_each_other_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let ovf = Ovf::new().text();
+    let right = line(Sha1, "vm.ovf", ovf.as_bytes());
+    let wrong = format!("SHA1(vm.ovf)= {}", "0".repeat(40));
+    let files = [("vm.ovf", ovf.as_bytes()), ("a.mf", right.as_bytes()), ("b.mf", wrong.as_bytes())];
+    let found = outcome(&lay(folder.path(), &files), folder.path());
+    assert_eq!(found, "refused: a file has one digest per algorithm: SHA1 of \"vm.ovf\" (in b.mf)");
+}
+
 /// Variant 27: what oVirt packs.
 #[test]
 fn disks_of_other_formats_are_known_by_magic_and_raw_ones_by_word_only() {

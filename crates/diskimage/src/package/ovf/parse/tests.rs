@@ -136,6 +136,24 @@ fn a_document_type_is_refused() {
 }
 
 #[test]
+fn a_capacity_may_be_a_property_with_a_value() {
+    let product = "<VirtualSystem ovf:id='vm'><ProductSection ovf:class='net.example' ovf:instance='2'>\
+        <Property ovf:key='size' ovf:type='uint32' ovf:value='12'/><Property ovf:key='empty' ovf:value=''/>\
+        </ProductSection><ProductSection><Property ovf:key='plain' ovf:value='7'/></ProductSection></VirtualSystem>";
+    let capacity = |text: &str| {
+        let attributes = format!("ovf:capacity='{text}' ovf:capacityAllocationUnits='byte * 2^30'");
+        Descriptor::parse(envelope(&format!("{}{product}", disk(&attributes))).as_bytes())
+            .map(|descriptor| descriptor.disks[0].capacity_bytes >> 30)
+            .map_err(|error| error.kind())
+    };
+    assert_eq!(capacity("${plain}"), Ok(7));
+    assert_eq!(capacity(" ${net.example.size.2} "), Ok(12));
+    for text in ["${size}", "${empty}", "${net.example.empty.2}", "${plain", "${}"] {
+        assert_eq!(capacity(text), Err(ErrorKind::Unsupported), "{text}");
+    }
+}
+
+#[test]
 fn broken_references_and_repeated_identifiers_are_corrupt() {
     for inside in [
         "<References><File ovf:id='f'/></References>",
