@@ -100,7 +100,7 @@ fn everything_arrives_and_the_journal_says_so_with_and_without_a_map() {
             assert!(target.contents() == content);
             let progress = inspect(&store.contents()).unwrap().progress;
             assert_eq!((progress.missing(), progress.digest()), (Vec::new(), digest(&content)));
-            assert!(copied.commits > 2 && copied.kept_bytes == 0, "{copied:?}");
+            assert!(copied.commits >= 2 && copied.kept_bytes == 0, "{copied:?}");
         }
     }
 }
