@@ -87,6 +87,7 @@ async fn a_template_eleven_disks_and_two_files_of_one_name_are_exported() {
         ("DC0/vm/sizes/eleven", 11),
         ("DC0/vm/files/same-name", 2),
         ("DC0/vm/controllers/all", 7),
+        ("DC0/vm/chains/all", 5),
         ("DC0/vm/raw/virtual", 1),
         ("DC0/vm/states/no-disk", 0),
         ("DC0/vm/app/in-vapp", 1),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::export::Exports;
-use crate::inventory::{Personality, Vm};
+use crate::inventory::{DiskLayout, ParentPlace, Personality, Vm};
 
 fn load(name: &str) -> Inventory {
     Inventory::scenario(name).unwrap_or_else(|error| panic!("{name}: {error:?}"))
@@ -69,6 +69,13 @@ fn every_kind_of_disk_is_there_and_every_reason_not_to_export() {
     }
     for backing in ["flat", "rdm-virtual", "rdm-physical"] {
         assert!(disks.iter().any(|disk| disk.backing == backing), "{backing}");
+    }
+    for layout in [DiskLayout::Flat, DiskLayout::Split, DiskLayout::Delta, DiskLayout::SeSparse] {
+        assert!(disks.iter().any(|disk| disk.layout == layout), "{layout:?}");
+    }
+    let parents: Vec<_> = disks.iter().filter(|disk| disk.link_count() > 0).map(|disk| &disk.parent).collect();
+    for parent in [ParentPlace::Beside, ParentPlace::Absolute, ParentPlace::Datastore("datastore1".to_owned())] {
+        assert!(parents.contains(&&parent), "{parent:?}");
     }
     assert!(disks.iter().any(|disk| !disk.is_in_snapshots()) && disks.iter().any(|disk| disk.size.0 >= 4 << 40));
     assert!(inventory.vms.iter().any(|vm| vm.disks.len() == 11) && inventory.vms.iter().any(|vm| vm.disks.is_empty()));
