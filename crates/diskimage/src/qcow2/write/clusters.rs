@@ -176,24 +176,25 @@ impl Qcow2Writer {
             let _complete = self.stage.take(&mut units, piece.cluster);
         }
         if self.stage.is_over_full() {
-            self.make_room(&mut units)?;
+            self.make_room(&mut units, piece.cluster)?;
         }
         Ok(())
     }
 
-    /// Sends off a staged cluster of any stripe: a clean one where there is one.
-    fn make_room(&self, own: &mut Units) -> Result<()> {
-        let victim = |units: &Units| units.iter().min_by_key(|(_, unit)| unit.dirty).map(|(cluster, _)| *cluster);
-        if let Some(cluster) = victim(own) {
-            return self.send_off(own, cluster);
-        }
+    /// Sends off another staged cluster than the one in work: a clean one of its stripe where there
+    /// is one. Where nobody has another, there are hardly more than threads.
+    fn make_room(&self, own: &mut Units, in_work: u64) -> Result<()> {
+        let victim = |units: &Units| {
+            let others = units.iter().filter(|(cluster, _)| **cluster != in_work);
+            others.min_by_key(|(_, unit)| unit.dirty).map(|(cluster, _)| *cluster)
+        };
         // The own stripe is held, so it is not among these.
         for mut units in self.stage.unlocked() {
             if let Some(cluster) = victim(&units) {
                 return self.send_off(&mut units, cluster);
             }
         }
-        Ok(())
+        victim(own).map_or(Ok(()), |cluster| self.send_off(own, cluster))
     }
 
     fn send_off(&self, units: &mut Units, cluster: u64) -> Result<()> {

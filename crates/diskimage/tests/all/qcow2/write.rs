@@ -91,6 +91,24 @@ fn pieces_that_come_front_to_back_are_compressed_once() {
 }
 
 #[test]
+fn pieces_of_many_clusters_are_sent_off_where_there_is_no_room_but_not_the_one_in_work() {
+    let options = |staged_bytes_max| Options { staged_bytes_max, ..options(8 * CLUSTER, Some(Compression::Zstd)) };
+    let output = MemoryOutput::default();
+    let writer = Qcow2Writer::create(output.clone(), &options(2 * CLUSTER)).unwrap();
+    for cluster in 0..8 {
+        writer.write_at(cluster * 65536, &[7; 1000]).unwrap();
+    }
+    assert_eq!(output.calls().writes, 6);
+
+    let output = MemoryOutput::default();
+    let writer = Qcow2Writer::create(output.clone(), &options(0)).unwrap();
+    for piece in 0..64 {
+        writer.write_at(piece * 1024, &[7; 1024]).unwrap();
+    }
+    assert_eq!(output.calls().writes, 1);
+}
+
+#[test]
 fn many_writers_and_commits_beside_them_lose_nothing() {
     for compression in COMPRESSIONS {
         let capacity = 32 * CLUSTER;
