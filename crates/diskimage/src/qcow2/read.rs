@@ -33,6 +33,10 @@ use tables::Tables;
 /// Memory for expanded clusters: a few of the largest.
 const EXPANDED_BYTES_MAX: u64 = 8 << 20;
 
+/// [`CLUSTER_BYTES_MAX`] in memory.
+const CLUSTER_LEN_MAX: usize = 1 << super::layout::CLUSTER_BITS_MAX;
+const _: () = assert!(CLUSTER_BYTES_MAX == 1 << super::layout::CLUSTER_BITS_MAX, "the same number");
+
 /// How an image is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadOptions {
@@ -150,9 +154,6 @@ impl Qcow2Reader {
             .map_err(|error| error.or_at(blob.offset).in_file(self.source.name()))
     }
 }
-
-const CLUSTER_LEN_MAX: usize = 2 << 20;
-const _: () = assert!(1 << super::layout::CLUSTER_BITS_MAX == CLUSTER_LEN_MAX && CLUSTER_BYTES_MAX == 2 << 20);
 
 /// Plain clusters that follow each other in the file, to be read at once.
 struct PlainRun {

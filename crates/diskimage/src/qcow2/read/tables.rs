@@ -120,8 +120,8 @@ fn check_table(table: u64, geometry: Geometry, file_bytes: u64, fixed: &[Range<u
     Ok(())
 }
 
-/// Adds the places of the blocks of counts: data must not lie there. What is wrong with them harms
-/// no reader.
+/// Adds the places of the blocks of counts: data and L2 tables must not lie there. What else is
+/// wrong with them harms no reader.
 fn add_refcount_blocks(
     source: &dyn ByteSource,
     header: &Header,
@@ -132,11 +132,16 @@ fn add_refcount_blocks(
     let geometry = header.geometry();
     let mut blocks = Vec::new();
     let mut damaged = 0_u64;
+    let l2_tables = &*single;
     for_each_entry(source, header.refcount_table_range(), |_, raw| {
         let good = |block: &u64| check_table(*block, geometry, source.len_bytes(), fixed).is_ok();
         // A position is all that such an entry has, at the same bits as in the L1 table.
         match entry::decode_l1(raw, geometry) {
             Ok(None) => {}
+            Ok(Some(block)) if l2_tables.binary_search(&block).is_ok() => {
+                let error = Error::corrupt("an L2 table is no block of counts").at(block);
+                return Err(error.in_file(source.name()));
+            }
             Ok(Some(block)) if good(&block) => blocks.push(block),
             Ok(Some(_)) | Err(_) => damaged += 1,
         }

@@ -137,7 +137,7 @@ fn an_entry_that_points_at_a_table_or_beyond_the_end_is_an_error() {
         let mut damaged = file.clone();
         damaged[tables + 65536..tables + 65544].copy_from_slice(&(copied | place).to_be_bytes());
         // The place of the only L2 table itself is right.
-        if number != 0 && number != 3 {
+        if number != 0 {
             assert_eq!(read_all(damaged).unwrap_err().kind(), kind, "a table at {place}");
         }
     }
