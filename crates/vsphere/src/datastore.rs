@@ -85,9 +85,11 @@ impl FileSource {
     /// As [`HostStream::open`]; [`ErrorKind::NotFound`] for a file that is not there.
     pub fn open(&self, range: Option<Range<u64>>) -> Result<HostStream> {
         let mut missing = None;
+        let mut tried = None;
         for encoding in self.session.folder_encoding().order() {
             let path = folder(&self.address, encoding);
-            if missing.is_some() && path == folder(&self.address, Encoding::Once) {
+            // Most names look the same in both.
+            if tried.replace(path.clone()).is_some_and(|before| before == path) {
                 break;
             }
             match self.open_path(&path, encoding, range.clone()) {

@@ -19,7 +19,7 @@ pub(super) const ANSWER_GRACE: Duration = Duration::from_secs(5);
 /// Without news the picture is made anew this often, so that a stall shows in rate and estimate.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// Warnings kept per job; a server with more to say says the same again.
+/// Warnings kept per job. Of more the first are kept, and the newest: what is left on the server is said last.
 const WARNINGS_MAX: usize = 100;
 
 /// What an export has said so far.
@@ -40,9 +40,10 @@ impl Observer for Listener {
 
     fn warning(&self, text: &str) {
         self.0.send_modify(|seen| {
-            if seen.warnings.len() < WARNINGS_MAX {
-                seen.warnings.push(text.to_owned());
+            if seen.warnings.len() >= WARNINGS_MAX {
+                seen.warnings.remove(WARNINGS_MAX / 2);
             }
+            seen.warnings.push(text.to_owned());
         });
     }
 }

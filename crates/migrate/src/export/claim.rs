@@ -6,7 +6,8 @@
 //! finished package is says its descriptor, which ends with a comment made by [`signature`].
 //!
 //! **Invariant:** a file under a final name is replaced only if an earlier export of the same VM was
-//! cut off while it published it; its claim says so. A name is listed only after it was seen to be free.
+//! cut off while it published it, and the file stood there when this one began; the claim says so. A name
+//! is listed only after it was seen to be free.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -45,9 +46,9 @@ struct Record {
     identity: Identity,
     /// Final names that the export may write.
     files: BTreeSet<String>,
-    /// True once files were about to get their final names.
-    #[serde(default)]
-    publishing: bool,
+    /// Names of files that were about to get, or have got, their final names.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    published: BTreeSet<String>,
     /// Names of snapshots that exports under this claim were about to make; only ever added.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     snapshots: BTreeSet<String>,
@@ -63,8 +64,10 @@ pub(super) struct Claim {
     record: Record,
     /// What an earlier, unfinished export of this VM had listed: its partial files are ours.
     earlier: BTreeSet<String>,
-    /// True when that export had begun to publish: then files under these final names are ours too.
-    published: bool,
+    /// Names of files that stood there when this export listed them, put there by an earlier one.
+    owned: BTreeSet<String>,
+    /// What this export has listed.
+    listed: BTreeSet<String>,
 }
 
 /// What stands in the way of a base name.
@@ -123,7 +126,7 @@ impl Claim {
                 version: VERSION,
                 identity: identity.clone(),
                 files: BTreeSet::new(),
-                publishing: false,
+                published: BTreeSet::new(),
                 snapshots: BTreeSet::new(),
             }
         } else {
@@ -144,8 +147,8 @@ impl Claim {
                 Error::new(ErrorKind::Target, context).with_hint("wait for it, or export into another directory")
             );
         }
-        let (earlier, published) = (record.files.clone(), record.publishing);
-        let mut claim = Self { file, path, base: base.to_owned(), record, earlier, published };
+        let (earlier, owned, listed) = (record.files.clone(), BTreeSet::new(), BTreeSet::new());
+        let mut claim = Self { file, path, base: base.to_owned(), record, earlier, owned, listed };
         claim.save()?;
         Ok(Some(claim))
     }
@@ -155,15 +158,21 @@ impl Claim {
         &self.base
     }
 
-    /// Returns true when an earlier, unfinished export of this VM may have written `name` under its final
-    /// name. What this export lists is never owned: it was free, so whatever stands there is a stranger's.
+    /// Returns true when an earlier, unfinished export of this VM has written `name` under its final name.
+    /// What was free when this export listed it is never owned: whatever stands there now is a stranger's.
     pub(super) fn owns(&self, name: &str) -> bool {
-        self.published && self.earlier.contains(name)
+        self.owned.contains(name)
     }
 
-    /// Notes, durably, that files are about to get their final names.
+    /// Notes, durably, that the listed files are about to get their final names.
     pub(super) fn begin_publishing(&mut self) -> Result<()> {
-        self.record.publishing = true;
+        self.record.published.extend(self.listed.iter().cloned());
+        self.save()
+    }
+
+    /// Notes, durably, that a stranger has taken `name`: no later export may take the file for ours.
+    pub(super) fn disown(&mut self, name: &str) -> Result<()> {
+        self.record.published.remove(name);
         self.save()
     }
 
@@ -183,8 +192,11 @@ impl Claim {
     /// # Errors
     /// [`ErrorKind::Target`] naming the file that is in the way.
     pub(super) fn list(&mut self, directory: &Path, names: &[String]) -> Result<()> {
+        let is_there = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
         for name in names {
-            let is_there = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
+            if self.record.published.contains(name) && is_there(&directory.join(name)) {
+                self.owned.insert(name.clone());
+            }
             let unowned = [
                 (!self.owns(name)).then(|| directory.join(name)),
                 (!self.earlier.contains(name)).then(|| part(directory, name)),
@@ -193,6 +205,9 @@ impl Claim {
                 return Err(in_the_way(&path));
             }
         }
+        // What was to be published and is not there was not; who takes such a name from now on is a stranger.
+        self.record.published.retain(|name| self.owned.contains(name) || !names.contains(name));
+        self.listed.extend(names.iter().cloned());
         self.record.files.extend(names.iter().cloned());
         self.save()
     }
@@ -215,11 +230,12 @@ impl Claim {
 
     fn save(&mut self) -> Result<()> {
         let write = |file: &mut File, record: &Record| {
-            let text = serde_json::to_vec(record).map_err(io::Error::other)?;
-            // Names are only ever added, so a cut write leaves no shorter valid text behind.
+            let mut text = serde_json::to_vec(record).map_err(io::Error::other)?;
+            // Blanks over what was longer: a crash leaves no end of an older text behind a newer one.
+            let longest = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+            text.resize(text.len().max(longest), b' ');
             file.rewind()?;
             file.write_all(&text)?;
-            file.set_len(u64::try_from(text.len()).map_err(io::Error::other)?)?;
             file.sync_data()
         };
         write(&mut self.file, &self.record)

@@ -26,6 +26,10 @@ use super::{
 use crate::names::file_name;
 use crate::{Error, ErrorKind, Result};
 
+/// Longest name that is taken from the server for a file: with a base of 120 bytes, an id, a number and
+/// `.….part.journal` around it a file name has less than 255 bytes.
+const TARGET_ID_BYTES_MAX: usize = 60;
+
 /// How long a stop waits for streams to end by themselves before everything is dropped.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
@@ -266,7 +270,7 @@ fn items(files: &[LeaseFile], plan: &Plan, base: &str, reporter: &Reporter) -> V
             continue;
         }
         let fallback = if file.disk { format!("disk-{disks}.vmdk") } else { "nvram.nvram".to_owned() };
-        let wanted = if file.target_id.is_empty() { fallback } else { file_name(&file.target_id) };
+        let wanted = if file.target_id.is_empty() { fallback } else { short(&file_name(&file.target_id)) };
         // Target ids are the server's; nothing promises that they differ.
         let numbered = (2..).map(|number: u32| format!("{base}-{number}-{wanted}"));
         let mut candidates = std::iter::once(format!("{base}-{wanted}")).chain(numbered);
@@ -278,6 +282,20 @@ fn items(files: &[LeaseFile], plan: &Plan, base: &str, reporter: &Reporter) -> V
         items.push(Item { source: file, name, meter });
     }
     items
+}
+
+/// Cuts what the server calls a file to what fits behind the longest base name, and keeps its ending.
+fn short(name: &str) -> String {
+    if name.len() <= TARGET_ID_BYTES_MAX {
+        return name.to_owned();
+    }
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let ending = if ending.len() <= 8 && !ending.is_empty() { format!(".{ending}") } else { String::new() };
+    let mut end = TARGET_ID_BYTES_MAX - ending.len();
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{ending}", &name[..end])
 }
 
 fn is_nvram(file: &LeaseFile) -> bool {

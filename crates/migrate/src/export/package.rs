@@ -156,7 +156,7 @@ impl Package {
     }
 
     /// Gives a file its final name, without replacing what is not ours.
-    fn publish(&self, name: &str, mode: u32) -> Result<()> {
+    fn publish(&mut self, name: &str, mode: u32) -> Result<()> {
         let (from, to) = (self.part(name), self.directory.join(name));
         let doing = format!("rename {} to its final name", to.display());
         let failed = |error: io::Error| target_error(&doing, error);
@@ -171,7 +171,12 @@ impl Package {
             {
                 fs::rename(&from, &to).map_err(failed)
             }
-            Err(error) => Err(failed(error.into())),
+            Err(error) => {
+                if error == rustix::io::Errno::EXIST {
+                    self.claim.disown(name)?;
+                }
+                Err(failed(error.into()))
+            }
         }
     }
 
@@ -241,5 +246,15 @@ mod tests {
         assert_eq!(package.finish(vec![disk()], "<Envelope/>").unwrap_err().kind(), ErrorKind::Target);
         assert_eq!(fs::read_to_string(folder.path().join("web-disk-0.vmdk")).unwrap(), "a stranger's");
         assert!(!folder.path().join("web.ovf").exists());
+        // Nor does the next export take the file for one of its own.
+        let mut again = self::package(folder.path());
+        assert_eq!(again.list(&["web-disk-0.vmdk".into()]).unwrap_err().kind(), ErrorKind::Target);
+        fs::remove_file(folder.path().join("web-disk-0.vmdk")).unwrap();
+        drop(again);
+        let mut again = self::package(folder.path());
+        again.list(&["web-disk-0.vmdk".into()]).unwrap();
+        fs::write(again.part("web-disk-0.vmdk"), "disk").unwrap();
+        again.finish(vec![disk()], "<Envelope/>").unwrap();
+        assert_eq!(names(folder.path()), ["web-disk-0.vmdk", "web.mf", "web.ovf"]);
     }
 }
