@@ -109,6 +109,13 @@ impl FileSource {
         Err(self.about(error))
     }
 
+    async fn unless_stopped<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            result = call => result,
+            () = self.cancel.cancelled() => Err(Error::new(ErrorKind::Cancelled, "open a file: stopped")),
+        }
+    }
+
     fn about(&self, error: Error) -> Error {
         error.context(format!("open {}", self.address.file))
     }
@@ -118,7 +125,7 @@ impl FileSource {
             Err(error) if error.kind() == ErrorKind::SessionLost => {
                 debug!(%error, "opening a file again with a new session");
                 // Only a call tells whether it is the session that is gone; then it is renewed.
-                self.runtime.block_on(self.session.probe())?;
+                self.runtime.block_on(self.unless_stopped(self.session.probe()))?;
                 self.open_once(path, encoding, range)
             }
             result => result,
@@ -141,12 +148,7 @@ impl FileSource {
                 // The datacenter means nothing to a host.
                 let path = url::folder_at_host(&self.address, encoding);
                 let ticket = ticket::acquire(&self.session, host, &path);
-                let ticket = self.runtime.block_on(async {
-                    tokio::select! {
-                        ticket = ticket => ticket,
-                        () = self.cancel.cancelled() => Err(Error::new(ErrorKind::Cancelled, "open a file: stopped")),
-                    }
-                })?;
+                let ticket = self.runtime.block_on(self.unless_stopped(ticket))?;
                 StreamRequest::new(ticket.url, ticket.thumbprint, self.session.tls().clone(), self.cancel.clone())
                     .with_idle_limit(self.session.patience().idle)
                     .with_cookie(ticket.cookie)

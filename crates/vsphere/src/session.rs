@@ -55,7 +55,7 @@ struct Inner {
     content: ServiceContent,
     /// Counts logins; callers that saw an older number find that somebody else has renewed.
     generation: AtomicU64,
-    /// Held while logging in; true once a renewal was refused, after which nobody tries again.
+    /// Held while logging in; true once nobody may try again: a renewal was refused, or the session ended.
     renewal: Arc<Mutex<bool>>,
     /// How the server wants names in `/folder` URLs encoded, once known.
     folder_encoding: FolderEncoding,
@@ -206,6 +206,10 @@ impl Session {
     /// When the server cannot be told.
     pub async fn logout(self) -> Result<()> {
         self.stop_keeper();
+        // Whoever still holds a clone must not bring a session after the end of this one.
+        if let Ok(mut over) = timeout_at(Instant::now() + LOGOUT_TIMEOUT, self.inner.renewal.lock()).await {
+            *over = true;
+        }
         self.log_out().await
     }
 

@@ -97,10 +97,11 @@ async fn by_any_road(
     let vm = &plan.vm.moref;
     let address = FileAddress { datacenter: vsphere::inventory::datacenter_path(session, vm).await?, file };
     let part = package.part(&name);
+    let stop = StopOnDrop(Cancel::new());
     let once = |road: Road| {
         let origin = Origin::Datastore(FileSource::new(session, address.clone(), road, cancel.clone()));
         let meter = Arc::new(FileMeter::new(name.clone(), false, 0));
-        Fetch { origin, part: part.clone(), size_bytes: None, with_sha1: false, meter, cancel: Cancel::new() }
+        Fetch { origin, part: part.clone(), size_bytes: None, with_sha1: false, meter, cancel: stop.0.clone() }
     };
     let mut result = run(once(Road::Server)).await;
     if !session.is_host() && result.as_ref().is_err_and(|error| is_worth_a_detour(error.kind())) {
@@ -137,6 +138,16 @@ async fn by_any_road(
         populated_bytes: None,
         proof: Some(Proof::Received),
     })
+}
+
+/// Stops the thread that reads when nobody waits for it any more: it must write to no part of a package
+/// that was given up.
+struct StopOnDrop(Cancel);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
 
 async fn run(fetch: Fetch) -> Result<Fetched> {

@@ -26,7 +26,7 @@
 //! | F22, F23 no privilege, no licence | error `Permission` naming privilege and object, or the server's words | `vms` |
 //! | F27 no descriptor | error with the server's reasons | `calls` |
 //! | F28 no XML, too much of it | error `Server`; an unknown type is passed over | `calls` |
-//! | F29 stalled handshake, refused connection, maintenance | error `Unreachable`, begun again, error `State` | `hosts` |
+//! | F29 stalled handshake, refused connection, maintenance | begun again; refused for ever: error `Unreachable`; maintenance: error `State` | `hosts` |
 //! | F30 wrong clock | nothing | `calls` |
 //! | F31 streams refused | waits for its other streams to end | `hosts` |
 

@@ -70,6 +70,7 @@ pub(crate) struct Lab {
     pub(crate) simulator: Simulator,
     folder: tempfile::TempDir,
     patience: Patience,
+    handshake_timeout: Option<String>,
 }
 
 impl Lab {
@@ -88,6 +89,12 @@ impl Lab {
     /// Exports with this much patience for a silent server.
     pub(crate) fn with_patience(mut self, patience: Patience) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// Waits this long for the end of a TLS handshake, in govc's words: `2s`.
+    pub(crate) fn with_handshake_timeout(mut self, timeout: &str) -> Self {
+        self.handshake_timeout = Some(timeout.to_owned());
         self
     }
 
@@ -111,7 +118,7 @@ impl Lab {
         let address = url.trim_start_matches("https://").trim_end_matches("/sdk");
         // Written once: exports that run side by side read it.
         fs::write(folder.path().join("known_hosts"), format!("{address} {}\n", simulator.sha256_thumbprint())).unwrap();
-        Self { simulator, folder, patience: Patience::default() }
+        Self { simulator, folder, patience: Patience::default(), handshake_timeout: None }
     }
 
     /// Returns the source as a user would configure it, with the certificate pinned.
@@ -131,6 +138,7 @@ impl Lab {
             "GOVC_USERNAME" => Some(self.simulator.world().inventory.vcenter.username.clone()),
             "GOVC_PASSWORD" => Some("simulated".to_owned()),
             "GOVC_TLS_KNOWN_HOSTS" => Some(self.folder.path().join("known_hosts").to_str().unwrap().to_owned()),
+            "GOVC_TLS_HANDSHAKE_TIMEOUT" => self.handshake_timeout.clone(),
             _ => None,
         }
     }

@@ -112,7 +112,8 @@ impl Session {
         let late = |_| Error::new(ErrorKind::Unreachable, format!("log in to {} again: no answer in time", self.url()));
         let refused = timeout_at(deadline, Arc::clone(&self.inner.renewal).lock_owned()).await.map_err(late)?;
         if *refused {
-            let context = format!("log in to {} again: it was refused before", self.inner.config.url);
+            let context =
+                format!("log in to {} again: it was refused before, or the session was ended", self.inner.config.url);
             return Err(Error::new(ErrorKind::Login, context));
         }
         if self.generation() != seen {

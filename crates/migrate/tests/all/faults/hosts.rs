@@ -1,9 +1,11 @@
 //! Hosts that cannot be reached, are not who they should be, or have no room.
 
 use migrate::ErrorKind;
+use migrate::export::Proof;
 use serde_json::json;
 
 use super::{right, wrong};
+use crate::lab::Lab;
 
 #[tokio::test]
 async fn a_host_whose_name_means_nothing_is_unreachable_and_named() {
@@ -12,9 +14,9 @@ async fn a_host_whose_name_means_nothing_is_unreachable_and_named() {
 }
 
 #[tokio::test]
-async fn a_url_that_leads_to_another_server_is_not_followed() {
+async fn a_url_that_leads_to_another_server_gets_no_credential_and_no_package() {
     // The vCenter listens at its own port; its certificate is not the pinned one of the host.
-    let lab = crate::lab::Lab::with(super::WEB01, Default::default()).await;
+    let lab = Lab::with(super::WEB01, Default::default()).await;
     let vcenter = lab.simulator.world().addresses.vcenter.to_string();
     let rules = json!({"then": {"lease_url": {"host": vcenter, "thumbprint": "wrong"}}}).to_string();
     lab.simulator.world().faults.add_rules(vcenter_sim::faults::rule::parse_json(&rules).unwrap()).unwrap();
@@ -53,6 +55,19 @@ async fn a_host_that_refuses_connections_is_unreachable() {
     let close = json!({"close_listener": {"listener": "esx1.sim.invalid", "ms": 60_000}});
     let rule = json!({"when": {"method": "HttpNfcLeaseSetManifestChecksumType"}, "then": close});
     wrong(rule, ErrorKind::Unreachable, &["connect to 127.0.0.1"]).await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_stalls_is_given_up_and_begun_again_and_one_that_always_does_is_unreachable() {
+    let stall = json!({"when": {"listener": "esx1.sim.invalid"}, "then": {"handshake_stall_ms": 60_000}, "nth": 1});
+    let lab = Lab::ruled(super::WEB01, stall).await.with_handshake_timeout("2s");
+    assert_eq!(lab.export("web01").await.unwrap().proof, Some(Proof::Manifest));
+    lab.assert_struck();
+    let always = json!({"when": {"listener": "esx1.sim.invalid"}, "then": {"handshake_stall_ms": 60_000}});
+    let lab = Lab::ruled(super::WEB01, always).await.with_handshake_timeout("1s");
+    let error = lab.failing_export("web01").await;
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{}", error.chain());
+    lab.assert_struck();
 }
 
 #[tokio::test]
