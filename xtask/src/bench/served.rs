@@ -18,6 +18,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Kernel ticks per second in `/proc/PID/stat`; fixed on Linux for user space.
 const TICKS_PER_S: f64 = 100.0;
 
+/// Fields of `/proc/PID/stat` behind the name: own times, and those of children that were waited for.
+const OWN_TIMES: usize = 11;
+const CHILDREN_TIMES: usize = 13;
+
 /// A running simulator; it stops with its value.
 #[derive(Debug)]
 pub(super) struct Served {
@@ -80,13 +84,23 @@ impl Served {
 
     /// Returns the CPU-seconds that the simulator has used so far.
     pub(super) fn cpu_s(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).context("read the process's times")?;
-        // The name in parentheses may hold blanks; user and system time are 12 and 13 behind it.
-        let (_, fields) = stat.rsplit_once(") ").context("read the process's times")?;
-        let field = |index: usize| fields.split(' ').nth(index).and_then(|text| text.parse::<f64>().ok());
-        let (user, system) = field(11).zip(field(12)).context("read the process's times")?;
-        Ok((user + system) / TICKS_PER_S)
+        times(&self.child.id().to_string(), OWN_TIMES)
     }
+}
+
+/// Returns the CPU-seconds of all processes that this one has started and waited for, with theirs.
+pub(super) fn cpu_of_children_s() -> Result<f64> {
+    times("self", CHILDREN_TIMES)
+}
+
+/// Adds two times of a process, which stand behind each other from this field on.
+fn times(process: &str, first: usize) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).context("read a process's times")?;
+    // The name in parentheses may hold blanks, so fields are counted from its end.
+    let (_, fields) = stat.rsplit_once(") ").context("read a process's times")?;
+    let field = |index: usize| fields.split(' ').nth(index).and_then(|text| text.parse::<f64>().ok());
+    let (user, system) = field(first).zip(field(first + 1)).context("read a process's times")?;
+    Ok((user + system) / TICKS_PER_S)
 }
 
 impl Drop for Served {
