@@ -75,6 +75,7 @@ impl Served {
         let text = |key: &str| self.ready[key].as_str().unwrap_or_default();
         let mut command = Command::new(program);
         command
+            .env_remove("HYPERVISORD_URL")
             .env("GOVC_URL", text("url"))
             .env("GOVC_USERNAME", text("username"))
             .env("GOVC_PASSWORD", text("password"))

@@ -194,6 +194,7 @@ impl Sim {
     pub(crate) fn until_free(&self) {
         until("the end of every lease", || (self.open("leases") == 0).then_some(()));
         until("the end of every snapshot", || (self.open("snapshots") == 0).then_some(()));
+        until("the end of every session", || (self.open("sessions") == 0).then_some(()));
     }
 
     fn get(&self, path: &str) -> Value {
