@@ -65,8 +65,8 @@ pub(crate) struct Datastore {
     pub(crate) uuid: String,
     /// 5 or 6.
     pub(crate) vmfs: u8,
-    /// The VM that each directory belongs to.
-    owners: BTreeMap<String, usize>,
+    /// The VMs that have files in each directory, that whose configuration is there first.
+    owners: BTreeMap<String, Vec<usize>>,
     /// Paths of images.
     isos: BTreeSet<String>,
 }
@@ -146,7 +146,8 @@ impl Datastores {
         let index = self.homes.len();
         let datacenter = datacenter_of(inventory, vm);
         let datastore = inventory.datastore_of(vm).and_then(|name| self.named(datacenter, name)).unwrap_or_default();
-        self.list[datastore].owners.insert(directory.to_owned(), index);
+        let before = self.list[datastore].owners.insert(directory.to_owned(), vec![index]);
+        assert!(before.is_none(), "the model gives no directory to two VMs");
         self.homes.push(Home { spot: Spot { datastore, directory: directory.to_owned() }, bases: BTreeMap::new() });
         for iso in vm.isos.iter().filter(|iso| !vm.missing_isos.contains(iso)) {
             let parts = iso.strip_prefix('[').and_then(|rest| rest.split_once("] "));
@@ -163,7 +164,10 @@ impl Datastores {
         for (disk, from) in vm.disks.iter().enumerate() {
             if let Some((name, directory, _)) = from.file.as_deref().and_then(rules::parts_of) {
                 let Some(datastore) = self.named(datacenter, name) else { continue };
-                self.list[datastore].owners.entry(directory.to_owned()).or_insert(index);
+                let owners = self.list[datastore].owners.entry(directory.to_owned()).or_default();
+                if !owners.contains(&index) {
+                    owners.push(index);
+                }
                 self.homes[index].bases.insert(disk, Spot { datastore, directory: directory.to_owned() });
                 continue;
             }
@@ -176,10 +180,10 @@ impl Datastores {
             }
             let owners = &mut self.list[datastore].owners;
             let mut directory = home.directory;
-            while owners.get(&directory).is_some_and(|&owner| owner != index) {
+            while owners.get(&directory).is_some_and(|owners| *owners != [index]) {
                 directory.push_str("_base");
             }
-            owners.insert(directory.clone(), index);
+            owners.insert(directory.clone(), vec![index]);
             self.homes[index].bases.insert(disk, Spot { datastore, directory });
         }
     }
@@ -217,9 +221,9 @@ impl Datastores {
         used
     }
 
-    /// Returns the VM that a directory belongs to.
-    pub(crate) fn owner(&self, datastore: usize, directory: &str) -> Option<usize> {
-        self.list[datastore].owners.get(directory).copied()
+    /// Returns the VMs that have files in a directory, that whose configuration is there first.
+    pub(crate) fn owners(&self, datastore: usize, directory: &str) -> &[usize] {
+        self.list[datastore].owners.get(directory).map_or(&[], Vec::as_slice)
     }
 
     fn base_spot(&self, vm: usize, disk: usize) -> &Spot {

@@ -42,7 +42,19 @@ fn a_base_on_another_datastore_gets_a_directory_that_nobody_has_there() {
     assert_eq!(there.used_by(1), [0, 1]);
     assert_eq!(*there.base_spot(1, 1), Spot { datastore: 1, directory: "x_base".to_owned() });
     assert_eq!(*there.base_spot(1, 0), Spot { datastore: 0, directory: "x".to_owned() });
-    assert_eq!((there.owner(1, "x"), there.owner(1, "x_base"), there.owner(0, "x_base")), (Some(0), Some(1), None));
+    let owners = [there.owners(1, "x"), there.owners(1, "x_base"), there.owners(0, "x_base")];
+    assert_eq!(owners, [&[0][..], &[1], &[]]);
+}
+
+#[test]
+fn a_directory_belongs_to_all_vms_with_disks_in_it() {
+    let text = format!(
+        "{TWO}[[vm]]\npath = \"DC0/vm/x\"\n[[vm]]\npath = \"DC0/vm/y\"\n\
+         [[vm.disk]]\nsize = \"1 MiB\"\nfile = \"[ds1] x/data.vmdk\"\n\
+         [[vm.disk]]\nsize = \"1 MiB\"\nfile = \"[ds1] x/more.vmdk\"\n"
+    );
+    let there = datastores(&text, &["x", "y"]);
+    assert_eq!((there.owners(0, "x"), there.owners(0, "y")), (&[0, 1][..], &[1][..]));
 }
 
 #[test]

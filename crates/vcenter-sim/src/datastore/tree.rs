@@ -42,11 +42,15 @@ pub(crate) fn list(
     let mut is_there = directory.is_empty();
     if directory.is_empty() {
         names.extend(there.owners.keys().cloned());
-    } else if let Some(&vm) = there.owners.get(directory) {
+    }
+    for &vm in world.datastores.owners(datastore, directory) {
         is_there = true;
         let files = machine::all(world, vm, &now(vm)).into_iter();
         let here = |file: &StoredFile| file.datastore == datastore && file.directory == directory;
-        entries.extend(files.filter(here).map(|file| Entry::File(Box::new(file))));
+        // What two VMs call the same is one file, and the first VM says what is in it.
+        let known: BTreeSet<String> = entries.iter().map(|entry: &Entry| entry.name().to_owned()).collect();
+        let new = files.filter(here).filter(|file| !known.contains(&file.name));
+        entries.extend(new.map(|file| Entry::File(Box::new(file))));
     }
     for iso in &there.isos {
         let rest = match directory {

@@ -294,6 +294,19 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_with_a_number_is_never_that_of_a_vm_whose_name_ends_so() {
+        for (paths, expected) in [
+            (["f1/web", "f2/web", "f3/web_1"], ["web", "web_1", "web_1_1"]),
+            (["f1/web", "f3/web_1", "f2/web"], ["web", "web_1", "web_2"]),
+        ] {
+            let vms = paths.map(|path| format!("[[vm]]\npath = \"DC0/vm/{path}\"\n")).concat();
+            let model = model(&format!("[[datacenter]]\nname = \"DC0\"\n{vms}"));
+            let places = model.vms().iter().map(|&id| model.place(id).unwrap().directory.as_str());
+            assert_eq!(places.collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
     fn a_reference_of_another_type_with_the_same_id_is_no_object() {
         let model = model(LAB);
         assert!(model.find(&MoRef::new("Folder", "group-d1")).is_some());

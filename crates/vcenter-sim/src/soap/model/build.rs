@@ -1,6 +1,6 @@
 //! Makes the tree from an inventory: one pass over datacenters, one over VMs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use vsphere::wire::MoRef;
 
@@ -28,7 +28,8 @@ impl Model {
             },
             datacenters: Vec::new(),
             folders: HashMap::new(),
-            directories: HashMap::new(),
+            wishes: HashMap::new(),
+            directories: HashSet::new(),
         };
         let root = Kind::Folder { child_type: DATACENTER_CHILDREN };
         let (id, name) = ids::root(inventory.vcenter.personality);
@@ -50,7 +51,9 @@ struct Builder {
     /// Folders and vApps by parent and name: looking among 10,000 children for each would be slow.
     folders: HashMap<(NodeId, String), NodeId>,
     /// How many VMs wanted a directory of this name on a datastore.
-    directories: HashMap<(NodeId, String), usize>,
+    wishes: HashMap<(NodeId, String), usize>,
+    /// Directories that were given out, by their datastores.
+    directories: HashSet<(NodeId, String)>,
 }
 
 impl Builder {
@@ -215,9 +218,15 @@ impl Builder {
         // A directory is a line in descriptors and a part of a path; `.` and `..` are taken.
         let plain = plain.replace(char::is_control, "_");
         let plain = if plain.trim_start_matches('.').is_empty() { plain.replace('.', "_") } else { plain };
-        let count = self.directories.entry((datastore, plain.clone())).or_insert(0);
-        *count += 1;
-        if *count == 1 { plain } else { format!("{plain}_{}", *count - 1) }
+        // A name with a number may be another VM's own, so each is looked up before it is given out.
+        let wishes = self.wishes.entry((datastore, plain.clone())).or_insert(0);
+        loop {
+            let name = if *wishes == 0 { plain.clone() } else { format!("{plain}_{wishes}") };
+            *wishes += 1;
+            if self.directories.insert((datastore, name.clone())) {
+                return name;
+            }
+        }
     }
 }
 
