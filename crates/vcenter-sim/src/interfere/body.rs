@@ -128,8 +128,7 @@ impl Passing {
                 At::Abort => (BEFORE_END, Next::Abort),
                 At::Stall(time) => (time, Next::GoOn),
                 At::End => {
-                    self.ended = true;
-                    self.piece.clear();
+                    self.end();
                     return false;
                 }
                 At::Flip => {
@@ -148,13 +147,18 @@ impl Passing {
         true
     }
 
+    /// Lets the body end here. When the header says more the connection breaks, which it does not before all
+    /// that was sent is on its way.
+    fn end(&mut self) {
+        self.piece.clear();
+        self.ended = true;
+        if self.plan.length_is_a_lie {
+            self.waiting = Some((Box::pin(tokio::time::sleep(BEFORE_END)), Next::GoOn));
+        }
+    }
+
     /// Takes the next bytes from the body below, or zeros that fill it up.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let wanted = self.plan.len_bytes.map(|len| len.saturating_sub(self.offset));
-        if wanted == Some(0) {
-            self.ended = true;
-            return Poll::Ready(Ok(()));
-        }
         match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 if let Ok(bytes) = frame.into_data() {
@@ -162,12 +166,13 @@ impl Passing {
                 }
             }
             Some(Err(error)) => return Poll::Ready(Err(error)),
-            None => match wanted {
-                Some(more) => {
+            None => match self.plan.len_bytes {
+                Some(all) => {
+                    let more = all.saturating_sub(self.offset);
                     let len = usize::try_from(more).unwrap_or(usize::MAX).min(FILL_BYTES);
                     self.piece = Bytes::from(vec![0; len]);
                 }
-                None => self.ended = true,
+                None => self.end(),
             },
         }
         Poll::Ready(Ok(()))
@@ -235,6 +240,10 @@ impl Body for Passing {
                 return Poll::Ready(None);
             }
             if !self.pass_events() {
+                continue;
+            }
+            if self.plan.len_bytes.is_some_and(|len| self.offset >= len) {
+                self.end();
                 continue;
             }
             if self.piece.is_empty() {

@@ -36,9 +36,11 @@ pub(super) fn apply(reply: &mut Reply, plan: &mut Plan, change: &Edit) {
     if let Some(bytes) = change.body_bytes {
         plan.len_bytes = Some(bytes);
         reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+        // This is the truth again, whatever an edit before said.
+        plan.length_is_a_lie = false;
     }
     set_headers(reply.headers_mut(), &change.headers);
-    plan.length_is_a_lie = change.headers.keys().any(|name| CONTENT_LENGTH == name.to_lowercase().as_str());
+    plan.length_is_a_lie |= change.headers.keys().any(|name| CONTENT_LENGTH == name.to_lowercase().as_str());
 }
 
 /// Sets headers; those with an empty value are taken away.

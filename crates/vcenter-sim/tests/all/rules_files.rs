@@ -93,6 +93,24 @@ async fn replies_lie_about_status_headers_and_length() {
 }
 
 #[tokio::test]
+async fn a_body_ends_where_it_was_told_to_when_its_header_says_another_length() {
+    for (lie, clean) in [("100", false), ("", true)] {
+        // The second change says nothing of lengths, so the first lie stays.
+        let scene = ruled(json!([
+            {"when": {"object": "disk-1.vmdk"}, "then": {"edit": {"body_bytes": 10, "headers": {"content-length": lie}}}},
+            {"when": {"object": "disk-1.vmdk"}, "then": {"edit": {"headers": {"x-second": "1"}}}},
+        ]))
+        .await;
+        let answer = scene.host().await.get(&scene.items[1].path).await;
+        assert_eq!(answer.headers["x-second"], "1");
+        let said = answer.headers.get("content-length").map(|value| value.to_str().unwrap());
+        assert_eq!(said.unwrap_or_default(), lie);
+        assert_eq!((answer.body.len(), answer.error.is_none()), (10, clean), "{:?}", answer.error);
+        scene.simulator.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_host_refuses_streams_above_its_number_and_gives_way_when_one_ends() {
     let scene = ruled(json!({
         "name": "crowd", "when": {"listener": "esx1.sim.invalid"},
