@@ -53,7 +53,7 @@ fn changed(
     let mut next = now.clone();
     next.version += 1;
     let VirtualMachineConfigSpec { change_version, annotation, change_tracking_enabled, device_change, .. } = &spec;
-    if change_version.as_ref().is_some_and(|version| *version != now.version.to_string()) {
+    if change_version.as_ref().is_some_and(|version| *version != now.change_version()) {
         return Err(fault::concurrent_access());
     }
     if let Some(annotation) = annotation {
@@ -221,7 +221,7 @@ mod tests {
         let spec = VirtualMachineConfigSpec {
             annotation: Some("new".to_owned()),
             change_tracking_enabled: Some(true),
-            change_version: Some("1".to_owned()),
+            change_version: Some(now().change_version()),
             ..VirtualMachineConfigSpec::default()
         };
         let after = apply(spec, true).unwrap();
