@@ -76,7 +76,11 @@ pub(crate) fn search_below(call: &Call<'_>, request: SearchDatastoreSubFoldersTa
 
 /// Takes a path `[datastore] directory/name` apart; the second part has no slashes at its ends.
 pub(crate) fn parse(path: &str) -> Outcome<(&str, &str)> {
-    let parts = path.trim_start().strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    // A name may have brackets of its own, as in `[store [1]] a`: the bracket before the blank ends it.
+    let parts = path.trim_start().strip_prefix('[').and_then(|rest| {
+        let whole = || Some((rest.strip_suffix(']')?, ""));
+        rest.split_once("] ").or_else(whole).or_else(|| rest.split_once(']'))
+    });
     let (datastore, rest) = parts.ok_or_else(|| fault::invalid_datastore_path(path))?;
     // Clients join paths as in a file system and write `/.` or `/dir` for what is `` or `dir`.
     let rest = rest.trim_start().trim_matches('/');
@@ -314,6 +318,11 @@ mod tests {
             assert_eq!(parse(root), Ok(("ds1", "")), "{root}");
         }
         assert_eq!(parse("[ds1] /a/"), Ok(("ds1", "a")));
+        assert_eq!(parse("[ds1]/a"), Ok(("ds1", "a")));
+        for root in ["[store [1]]", "[store [1]] ", "[store [1]] /."] {
+            assert_eq!(parse(root), Ok(("store [1]", "")), "{root}");
+        }
+        assert_eq!(parse("[store [1]] a [2]/b]"), Ok(("store [1]", "a [2]/b]")));
         assert!(parse("a/b").is_err() && parse("[ds1 a").is_err());
     }
 }

@@ -13,14 +13,10 @@ impl DatastorePath {
     /// Reads `[datastore] directory/name`; `None` for anything else, and for a path that could lead out of
     /// its directory.
     pub fn parse(text: &str) -> Option<Self> {
-        let (datastore, path) = text.strip_prefix('[')?.split_once(']')?;
-        let parts: Vec<String> = path
-            .strip_prefix(' ')
-            .unwrap_or(path)
-            .split('/')
-            .filter(|part| !part.is_empty())
-            .map(str::to_owned)
-            .collect();
+        let rest = text.strip_prefix('[')?;
+        // A name may have brackets of its own, as in `[store [1]] a`: the bracket before the blank ends it.
+        let (datastore, path) = rest.split_once("] ").or_else(|| rest.split_once(']'))?;
+        let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
         let is_name = |part: &String| part != "." && part != ".." && !part.contains(char::is_control);
         let whole = !datastore.is_empty() && !parts.is_empty() && parts.iter().all(is_name);
         whole.then(|| Self { datastore: datastore.to_owned(), parts })
@@ -60,7 +56,9 @@ mod tests {
 
     #[test]
     fn a_path_is_read_and_written_the_same() {
-        for text in ["[datastore1] web01/web01.nvram", "[vsan Datastore (1)] a b/ü.iso", "[d] x"] {
+        for text in
+            ["[datastore1] web01/web01.nvram", "[vsan Datastore (1)] a b/ü.iso", "[d] x", "[store [1]] a]/b [2].iso"]
+        {
             let path = DatastorePath::parse(text).unwrap();
             assert_eq!(path.to_string(), text);
         }
@@ -76,6 +74,8 @@ mod tests {
             "x",
             "[d]",
             "[d] ",
+            "[store [1]]",
+            "[store [1]] ",
             "[] x",
             "[d] ../x",
             "[d] a/../../x",
