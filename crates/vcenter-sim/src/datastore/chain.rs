@@ -26,6 +26,10 @@ use crate::inventory::{Disk, DiskLayout, ParentPlace, Vm};
 /// Content ids above this are reserved.
 const CID_MASK: u64 = 0x7fff_ffff;
 
+/// Seconds for each change of a file, a day and a half: enough that two changes with
+/// other bytes hardly ever share one, few enough that times stay near those of the rest.
+const CHANGE_SECONDS: u64 = 1 << 17;
+
 /// How a link keeps its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum LinkKind {
@@ -268,10 +272,13 @@ impl ChainOf<'_> {
     }
 }
 
-/// Returns when a file was last changed: a second after another for each time that something was written
-/// or merged into it, so that other bytes come with another time.
+/// Returns when a file was last changed: later for each time that something was written or merged into it,
+/// at a second that follows from what was written, so that other bytes come with another time.
 fn changed(writes: &[Delta]) -> i64 {
-    super::EPOCH + i64::try_from(writes.len()).unwrap_or(i64::MAX >> 1)
+    let hash = writes.iter().fold(0, |hash, delta| mix(hash ^ delta.seed ^ mix(u64::from(delta.share))));
+    let steps = u64::try_from(writes.len()).unwrap_or(u64::MAX);
+    let within = if writes.is_empty() { 0 } else { hash % CHANGE_SECONDS };
+    super::EPOCH.saturating_add_unsigned(steps.saturating_mul(CHANGE_SECONDS).saturating_add(within))
 }
 
 /// Makes the encoder of a link.
@@ -279,5 +286,23 @@ pub(super) fn encode(kind: LinkKind, layer: Layer, capacity_bytes: u64) -> Sourc
     match kind {
         LinkKind::Cowd => Source::Cowd(Arc::new(Cowd::new(layer, capacity_bytes))),
         LinkKind::SeSparse | LinkKind::Flat => Source::SeSparse(Arc::new(SeSparse::new(layer, capacity_bytes))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_writes_come_with_another_time_and_more_of_them_with_a_later_one() {
+        let delta = |seed| Delta { number: 1, seed, share: 9 };
+        assert_eq!(changed(&[]), crate::datastore::EPOCH);
+        assert_eq!(changed(&[delta(1)]), changed(&[delta(1)]));
+        assert_ne!(changed(&[delta(1)]), changed(&[delta(2)]));
+        assert_ne!(changed(&[delta(1)]), changed(&[Delta { share: 8, ..delta(1) }]));
+        assert_ne!(changed(&[delta(1), delta(2)]), changed(&[delta(2), delta(1)]));
+        for seed in 0..100 {
+            assert!(changed(&[delta(seed)]) < changed(&[delta(seed + 1), delta(seed)]), "{seed}");
+        }
     }
 }
