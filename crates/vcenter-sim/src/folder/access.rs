@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
 use super::ticket::{Refusal, Ticket};
 use crate::connection::{Connection, ListenerId};
+use crate::faults::rule::privilege::needed_by_path;
 use crate::inventory::Account;
 use crate::reply::{Reply, text};
 
@@ -17,14 +18,16 @@ const REALM: HeaderValue = HeaderValue::from_static("Basic realm=\"VMware HTTP s
 
 /// Why a request does not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Denied {
+pub(super) enum Denied<'a> {
     /// It brings nothing, or nothing that is known here.
     Unknown,
     /// Its ticket is for another request.
     Elsewhere,
+    /// The account lacks this privilege.
+    Lacks(&'a str),
 }
 
-impl Denied {
+impl Denied<'_> {
     /// Returns the answer.
     pub(super) fn reply(self) -> Reply {
         match self {
@@ -34,35 +37,50 @@ impl Denied {
                 reply
             }
             Self::Elsewhere => text(StatusCode::FORBIDDEN, "the ticket is for another request\n"),
+            Self::Lacks(privilege) => text(StatusCode::FORBIDDEN, format!("permission denied: {privilege}\n")),
         }
     }
 }
 
 /// Lets a request pass or says why not.
-pub(super) fn check(connection: &Connection, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Denied> {
+pub(super) fn check<'a>(
+    connection: &'a Connection,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Denied<'a>> {
     match connection.listener {
-        ListenerId::VCenter => check_server(connection, headers),
+        ListenerId::VCenter => check_server(connection, uri.path(), headers),
         ListenerId::Host(host) => check_host(connection, host, method, uri, headers),
     }
 }
 
-fn check_server(connection: &Connection, headers: &HeaderMap) -> Result<(), Denied> {
+fn check_server<'a>(connection: &'a Connection, path: &str, headers: &HeaderMap) -> Result<(), Denied<'a>> {
     let world = &connection.world;
     let cookie = headers.get(COOKIE).and_then(|cookie| cookie.to_str().ok());
     let account = &world.inventory.vcenter;
     if world.soap.session_valid(cookie) || is_account(headers, &account.username, &account.password) {
-        return Ok(());
+        return check_privileges(connection, path);
     }
     Err(Denied::Unknown)
 }
 
-fn check_host(
-    connection: &Connection,
+/// Refuses what needs a privilege that the server's account lacks.
+fn check_privileges<'a>(connection: &'a Connection, path: &str) -> Result<(), Denied<'a>> {
+    let denied = &connection.world.inventory.vcenter.denied_privileges;
+    match denied.iter().find(|privilege| needed_by_path(privilege, path)) {
+        Some(privilege) => Err(Denied::Lacks(privilege)),
+        None => Ok(()),
+    }
+}
+
+fn check_host<'a>(
+    connection: &'a Connection,
     host: usize,
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
-) -> Result<(), Denied> {
+) -> Result<(), Denied<'a>> {
     let world = &connection.world;
     if is_own_account(world.inventory.host_account.as_ref(), headers) {
         return Ok(());
@@ -74,7 +92,8 @@ fn check_host(
     match world.tickets.redeem(ticket, &Ticket { method: method.clone(), host, target }) {
         Ok(()) => {
             world.stats.tickets_used.increment();
-            Ok(())
+            // Whoever brings a ticket stands for the server's account, which has asked for it.
+            check_privileges(connection, uri.path())
         }
         Err(Refusal::Unknown) => Err(Denied::Unknown),
         Err(Refusal::Elsewhere) => Err(Denied::Elsewhere),

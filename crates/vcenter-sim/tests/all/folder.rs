@@ -71,7 +71,11 @@ fn basic(user: &str, password: &str) -> String {
 
 impl Scene {
     async fn open(settings: Settings) -> Self {
-        let inventory = Inventory::parse(INVENTORY, Path::new(".")).unwrap();
+        Self::of(INVENTORY, settings).await
+    }
+
+    async fn of(inventory: &str, settings: Settings) -> Self {
+        let inventory = Inventory::parse(inventory, Path::new(".")).unwrap();
         let options = Options { settings: Some(settings), ..Options::default() };
         let simulator = Simulator::start(inventory, options).await.unwrap();
         let vcenter = Client::tls(simulator.world().addresses.vcenter).await;
@@ -125,6 +129,42 @@ async fn a_flat_extent_has_the_bytes_of_the_disk_its_length_and_a_stable_version
     assert_eq!(header(&scene.get(FLAT).await, "etag"), version);
     let folder = &scene.simulator.world().stats.vcenter.folder;
     assert_eq!((folder.requests.get(), folder.bytes.get(), folder.ranges.get()), (2, 2 * 3_146_240, 0));
+}
+
+#[tokio::test]
+async fn a_privilege_that_the_account_lacks_is_lacking_at_folder_too() {
+    for (privilege, status) in [
+        ("Datastore.Browse", StatusCode::FORBIDDEN),
+        ("Datastore.FileManagement", StatusCode::FORBIDDEN),
+        ("VApp.Export", StatusCode::OK),
+    ] {
+        let text = format!("[vcenter]\ndenied_privileges = [\"{privilege}\"]\n");
+        let text = INVENTORY.replacen("[[datacenter]]", &format!("{text}[[datacenter]]"), 1);
+        let mut scene = Scene::of(&text, Settings::default()).await;
+        let answer = scene.get(FLAT).await;
+        assert_eq!(answer.status, status, "{privilege}");
+        let denied = u64::from(status == StatusCode::FORBIDDEN);
+        assert_eq!(scene.simulator.world().stats.vcenter.folder.denied.get(), denied);
+        if denied == 1 {
+            assert_eq!(answer.whole(), format!("permission denied: {privilege}\n").into_bytes());
+        }
+        // Who may do what is said to those only who are known.
+        scene.credentials = basic("somebody", "else");
+        assert_eq!(scene.get(FLAT).await.status, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test]
+async fn a_disk_in_the_directory_of_another_vm_is_served_beside_its_files() {
+    let text = format!(
+        "{INVENTORY}\n[[vm]]\npath = \"Lab/EU/DC0/vm/guest\"\n[[vm.disk]]\nsize = \"1 MiB\"\n\
+         file = \"[datastore1] web 01/data.vmdk\"\ncontent = {{ kind = \"seeded\", seed = 9, fill = 1.0, compressibility = 0.0 }}\n"
+    );
+    let mut scene = Scene::of(&text, Settings::default()).await;
+    let flat = FLAT.replace("web%2001-flat", "data-flat");
+    let (guest, own) = (scene.get(&flat).await.whole(), scene.get(FLAT).await.whole());
+    assert!(guest == scene.raw("Lab/EU/DC0/vm/guest"));
+    assert!(own == scene.raw(WEB));
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ pub(crate) fn needed_by_call(privilege: &str, method: &str) -> bool {
 }
 
 /// Returns whether a request for a path needs a privilege.
-pub(super) fn needed_by_path(privilege: &str, path: &str) -> bool {
+pub(crate) fn needed_by_path(privilege: &str, path: &str) -> bool {
     FOLDER.contains(&privilege) && (path == "/folder" || path.starts_with("/folder/"))
 }
 
