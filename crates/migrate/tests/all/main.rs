@@ -11,6 +11,7 @@ mod package;
 mod refusals;
 mod servers;
 mod snapshots;
+mod strangers;
 mod streams;
 mod targets;
 mod worlds;

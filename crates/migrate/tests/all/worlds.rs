@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use migrate::ErrorKind;
 use migrate::export::Proof;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -64,17 +65,24 @@ async fn every_hostile_name_is_listed_found_and_exported_into_the_target_directo
 #[tokio::test]
 async fn what_cannot_be_exported_as_it_is_says_why_and_leaves_nothing() {
     let lab = scenario("every-disk").await;
-    for (vm, word) in [
-        ("DC0/vm/states/encrypted", "encrypted"),
-        ("DC0/vm/states/missing-iso", "[datastore2] iso/gone.iso"),
-        ("DC0/vm/raw/physical", "physical"),
-        ("DC0/vm/states/orphaned", "orphaned"),
-        ("DC0/vm/modes/independent", "poweredOn"),
+    for (vm, word, hint) in [
+        ("DC0/vm/states/encrypted", "encrypted", "decrypt it"),
+        ("DC0/vm/states/missing-iso", "[datastore2] iso/gone.iso", "put [datastore2] iso/gone.iso back"),
+        ("DC0/vm/raw/physical", "physical", "detach"),
+        ("DC0/vm/states/orphaned", "orphaned", "host"),
+        ("DC0/vm/modes/independent", "poweredOn", "snapshot"),
     ] {
         let error = lab.failing_export(vm).await;
+        assert_eq!(error.kind(), ErrorKind::State, "{vm}: {}", error.chain());
         assert!(error.chain().contains(word), "{vm}: {} instead of {word}", error.chain());
+        assert!(error.hint().is_some_and(|said| said.contains(hint)), "{vm}: {:?} without {hint}", error.hint());
+        // The server would refuse some of them in much the same words; it must not have been asked.
+        assert_eq!(lab.calls("ExportVm"), 0, "{vm}: {:#}", lab.soap());
         assert_eq!(lab.file_bytes_sent(), 0, "{vm}: no byte moves before the refusal");
     }
+    // Else a count of none would say nothing.
+    lab.export("DC0/vm/states/template").await.unwrap();
+    assert_eq!(lab.calls("ExportVm"), 1, "{:#}", lab.soap());
 }
 
 #[tokio::test]

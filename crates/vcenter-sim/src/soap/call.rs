@@ -5,9 +5,10 @@ use std::sync::{Arc, MutexGuard};
 use vsphere::wire::generated::ManagedEntityStatus;
 use vsphere::wire::{ApiVersion, Encode, MoRef};
 
+use super::browser;
 use super::clock::Instant;
 use super::fault::{self, Outcome};
-use super::model::{Model, Node, NodeId};
+use super::model::{Model, Node, NodeId, VmPlace};
 use super::state::State;
 use super::task::Subject;
 use super::{SdkRequest, Soap};
@@ -68,6 +69,13 @@ impl<'a> Call<'a> {
     /// Returns the number of a datastore by its node.
     pub(crate) fn datastore_number(&self, id: NodeId) -> Option<usize> {
         self.model().datastores().iter().position(|&known| known == id)
+    }
+
+    /// Returns the number of the datastore that a path `[datastore] directory/name` of a VM names.
+    pub(crate) fn datastore_of(&self, vm: &VmPlace, path: &str) -> Option<usize> {
+        let (name, _) = browser::parse(path).ok()?;
+        let near = &self.model().datacenter(vm.datacenter)?.datastores;
+        near.iter().find(|&&id| self.model().node(id).name == name).and_then(|&id| self.datastore_number(id))
     }
 
     /// Returns whether the caller's session is the one that made something.

@@ -327,3 +327,17 @@ async fn four_terabytes_are_listed_and_read_in_the_middle_at_once() {
     desk.simulator.world().exports.disk("DC0/vm/a", 0).unwrap().read_range(2 << 40, &mut right).unwrap();
     assert_eq!(answer.whole(), right);
 }
+
+#[tokio::test]
+async fn a_vm_uses_the_datastore_of_an_image_in_its_drive_even_if_the_image_is_gone() {
+    let text = "[[datacenter]]\nname = \"DC0\"\ndatastores = [\"disks\", \"images\", \"unused\"]\n[[vm]]\npath = \"DC0/vm/a\"\n\
+                isos = [\"[images] x.iso\"]\nmissing_isos = [\"[images] x.iso\"]\n[[vm.disk]]\nsize = \"1 MiB\"\n";
+    let mut desk = Desk::with_inventory(text, Options::default()).await;
+    desk.log_in().await;
+    let vm = find(&desk, "DC0/vm/a").await;
+    let datastore = async |name: &str| find(&desk, &format!("DC0/datastore/{name}")).await;
+    let (disks, images, unused) = (datastore("disks").await, datastore("images").await, datastore("unused").await);
+    assert_eq!(desk.list::<MoRef>(&vm, "datastore").await, [disks, images.clone()]);
+    assert_eq!(desk.list::<MoRef>(&images, "vm").await, [vm]);
+    assert_eq!(desk.list::<MoRef>(&unused, "vm").await, []);
+}

@@ -9,8 +9,8 @@ use vsphere::wire::generated::{
 use super::super::browser;
 use super::super::call::Call;
 use super::super::clock::civil_of;
-use super::super::model::NodeId;
-use super::super::state::EPOCH;
+use super::super::model::{NodeId, VmPlace};
+use super::super::state::{EPOCH, State};
 use super::{morefs, one};
 use crate::datastore::Datastore;
 
@@ -21,14 +21,18 @@ const CAPACITY_BYTES: i64 = 64 << 40;
 const DISK_BYTES_MAX: i64 = 62 << 40;
 
 /// Returns a property that only a datastore has.
-pub(super) fn property(call: &Call<'_>, id: NodeId, name: &str) -> Option<Any> {
+pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, name: &str) -> Option<Any> {
     let model = call.model();
     let number = call.datastore_number(id)?;
     let there = call.world.datastores.get(number);
     match name {
         "vm" => {
-            let uses = |index| call.world.datastores.used_by(index).contains(&number);
-            morefs(call, &model.vms_where(|place| uses(place.index)))
+            let holds = |place: &VmPlace| call.world.datastores.used_by(place.index).contains(&number);
+            let in_drive = |place: &VmPlace| {
+                let mut images = state.vms.get(place.index).into_iter().flat_map(|vm| vm.configured.images());
+                images.any(|(_, image)| call.datastore_of(place, image) == Some(number))
+            };
+            morefs(call, &model.vms_where(|place| holds(place) || in_drive(place)))
         }
         "browser" => one(call, &browser::of(&model.moref(id))),
         "host" => {

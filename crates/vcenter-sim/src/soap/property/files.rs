@@ -49,9 +49,13 @@ impl Machine<'_> {
         self.vm.disks.get(index).map_or(0, allocated_bytes)
     }
 
-    /// Returns the datastores that hold files of the VM; that of its configuration first.
+    /// Returns the datastores that hold files of the VM, that of its configuration first, and images in
+    /// its drives, there or not.
     pub(super) fn datastores(&self) -> Vec<MoRef> {
-        let used = self.call.world.datastores.used_by(self.place.index);
+        let mut used = self.call.world.datastores.used_by(self.place.index);
+        for (_, image) in self.configured.images() {
+            used.extend(self.call.datastore_of(self.place, image).filter(|number| !used.contains(number)));
+        }
         used.into_iter().map(|datastore| self.call.datastore(datastore)).collect()
     }
 

@@ -51,7 +51,7 @@ pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, name: &str) -
             "vm" => morefs(call, &model.morefs(&model.node(id).children)),
             _ => compute::pool(call, state, id, name),
         },
-        Kind::Datastore => datastores::property(call, id, name),
+        Kind::Datastore => datastores::property(call, state, id, name),
         Kind::Network => network(call, id, name),
         Kind::Vm(place) => machine::property(call, state, id, place, name),
     }
