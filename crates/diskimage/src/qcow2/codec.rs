@@ -22,7 +22,21 @@ use crate::lock::lock;
 use crate::{Error, Result};
 
 /// Level of libdeflate.
-const DEFLATE_LEVEL: i32 = 5;
+///
+/// Measured on 192 MiB of programs and libraries (half), sources (a quarter), noise and zeros, in
+/// clusters of 64 KiB, on an AMD EPYC; bytes of all compressed clusters and CPU seconds:
+///
+/// | level | MB | s | | others | MB | s |
+/// |--:|--:|--:|---|---|--:|--:|
+/// | 1 | 71.4 | 0.88 | | `qemu-img` 7.2 `convert -c -m 16 -W`, its file | 71.6 | 4.4 |
+/// | 3 | 68.9 | 1.23 | | the same with zstd | 70.7 | 1.0 |
+/// | 5 | 67.5 | 1.52 | | zstd level 1 | 73.1 | 0.39 |
+/// | 6 | 67.2 | 1.82 | | zstd level 3 | 70.2 | 0.56 |
+/// | 7 | 67.0 | 2.30 | | zstd level 5 | 67.8 | 1.20 |
+///
+/// Level 3 is smaller than what qemu-img makes at under a third of its CPU; each level above costs
+/// more than it gives.
+const DEFLATE_LEVEL: i32 = 3;
 
 /// Level of zlib-rs for the small window.
 const DEFLATE_12_LEVEL: u32 = 6;
@@ -30,7 +44,7 @@ const DEFLATE_12_LEVEL: u32 = 6;
 /// Window of the small kind: 4 KiB, what QEMU itself writes.
 const DEFLATE_12_WINDOW_BITS: u8 = 12;
 
-/// Level of zstd: its default, which qemu-img uses.
+/// Level of zstd: its default, which qemu-img uses; the figures stand at [`DEFLATE_LEVEL`].
 const ZSTD_LEVEL: i32 = 3;
 
 /// Largest window of a zstd frame that is expanded: 8 MiB. A frame needs no more than the cluster,
