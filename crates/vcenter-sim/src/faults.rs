@@ -157,6 +157,20 @@ impl Faults {
         strikes
     }
 
+    /// Forgets a strike that came to nothing, so that the rule may strike another time.
+    pub(crate) fn take_back(&self, strike: &Strike) {
+        tracing::info!(rule = strike.rule, "there was nothing for the rule to do");
+        let mut state = self.lock();
+        state.book.take_back(strike);
+        let left = state.struck.get_mut(&strike.rule).map(|count| {
+            *count -= 1;
+            *count
+        });
+        if left == Some(0) {
+            state.struck.remove(&strike.rule);
+        }
+    }
+
     /// Returns the settings that hold now.
     #[must_use]
     pub fn now(&self) -> Arc<Settings> {

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE,
 };
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use jiff::Timestamp;
 
 use crate::connection::Connection;
@@ -45,6 +45,15 @@ const BOUNDARY: &str = "vcenter-sim-3f1d8c52b6a94e07";
 /// Returns whether a path is answered here.
 pub(crate) fn is_here(path: &str) -> bool {
     path == "/folder" || path.starts_with("/folder/")
+}
+
+/// Returns the VMs whose file a URL names, or all that have files in the directory that it names.
+pub(crate) fn owners(connection: &Connection, uri: &Uri) -> Vec<usize> {
+    let world = &connection.world;
+    match Target::of(connection, uri, world.faults.now().folder_double_decode) {
+        Ok(Target::File { datastore, path }) => tree::owners(world, datastore, &path, &|vm| world.soap.vm_now(vm)),
+        _ => Vec::new(),
+    }
 }
 
 /// Answers one request.

@@ -79,6 +79,21 @@ pub(crate) fn find(world: &World, datastore: usize, path: &str, now: &impl Fn(us
     entries.into_iter().find(|entry| entry.name() == name)
 }
 
+/// Returns the VMs whose file a path names, or all that have files in the directory that it names.
+pub(crate) fn owners(world: &World, datastore: usize, path: &str, now: &impl Fn(usize) -> VmNow) -> Vec<usize> {
+    let inside = world.datastores.owners(datastore, path);
+    if !inside.is_empty() {
+        return inside.to_vec();
+    }
+    let beside = path.rsplit_once('/').map_or(&[][..], |(directory, _)| world.datastores.owners(datastore, directory));
+    let has = |&vm: &usize| {
+        let files = machine::all(world, vm, &now(vm));
+        files.iter().any(|file| file.datastore == datastore && file.path() == path)
+    };
+    // Whoever is alone there need not be asked for all files.
+    if let [vm] = beside { vec![*vm] } else { beside.iter().copied().filter(has).collect() }
+}
+
 /// Returns an image, with the bytes that leases give it.
 fn image(world: &World, datastore: usize, directory: &str, name: &str) -> StoredFile {
     let slash = if directory.is_empty() { "" } else { "/" };

@@ -19,8 +19,8 @@ use tokio::time::{Instant, Sleep};
 
 use super::deed;
 use crate::connection::Connection;
-use crate::faults::Rule;
 use crate::faults::rule::Trickle;
+use crate::faults::rule::book::Strike;
 use crate::line::StreamCount;
 use crate::pace::profile::{Lane, Road};
 use crate::pace::{self, Pacer};
@@ -54,7 +54,7 @@ pub(super) enum At {
     End,
     Flip,
     Stall(Duration),
-    Deed(Arc<Rule>, About),
+    Deed(Strike, About),
 }
 
 impl Plan {
@@ -135,9 +135,9 @@ impl Passing {
                     self.flip = true;
                     continue;
                 }
-                At::Deed(rule, about) => {
+                At::Deed(strike, about) => {
                     let listener = self.connection.line().name();
-                    deed::run(&self.connection.world, &rule.then, &about, listener);
+                    deed::run(&self.connection.world, &strike, &about, listener);
                     continue;
                 }
             };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, COOKIE, HeaderName, RANGE, RETRY_AFTER};
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 
@@ -15,6 +15,7 @@ use crate::connection::Connection;
 use crate::faults::rule::action::{Action, Stage};
 use crate::faults::rule::book::{Event, Load, Strike};
 use crate::faults::rule::{Answer, FaultSpec};
+use crate::folder;
 use crate::pace::profile::Road;
 use crate::reply::{Reply, full, text};
 use crate::soap::About;
@@ -46,7 +47,7 @@ impl<'a> Visit<'a> {
         let mut about = if path.starts_with("/sdk") && head.method == http::Method::POST {
             world.soap.about_call(body)
         } else {
-            About { objects: objects_of_path(connection, &path), ..About::default() }
+            About { objects: objects_of_path(connection, &head.uri), ..About::default() }
         };
         about.cookie = header(&COOKIE);
         let soap_action = header(&HeaderName::from_static("soapaction"));
@@ -101,7 +102,7 @@ impl<'a> Visit<'a> {
                     };
                     answer = Some(own_answer(&page));
                 }
-                deed => deed::run(&self.connection.world, deed, &self.about, self.connection.line().name()),
+                _ => self.deed(&strike),
             }
         }
         answer
@@ -110,27 +111,46 @@ impl<'a> Visit<'a> {
     /// Does what comes after the answer; returns it with what is to happen to its body.
     pub(super) async fn after(self, mut reply: Reply) -> (Reply, Plan) {
         let mut plan = Plan::default();
+        // A call that was refused has started nothing; rules may change the status below.
+        let succeeded = reply.status().is_success();
         for strike in self.strikes(Stage::Reply) {
             match strike.action() {
                 Action::Edit(change) => edit::apply(&mut reply, &mut plan, change),
                 Action::Xml(change) => reply = edit::xml(reply, change).await,
                 Action::ClockSkewS(seconds) => reply = edit::skew(reply, *seconds).await,
                 Action::DescriptorError(spec) => reply = edit::descriptor_error(reply, spec).await,
-                Action::Task(fate) => self.connection.world.soap.decide_task(&self.about, fate),
-                Action::LeaseUrl(url) => self.connection.world.soap.point_leases(&self.about, url),
+                Action::Task(fate) => {
+                    let soap = &self.connection.world.soap;
+                    self.count(&strike, succeeded && soap.decide_task(&self.about, fate));
+                }
+                Action::LeaseUrl(url) => {
+                    let soap = &self.connection.world.soap;
+                    self.count(&strike, succeeded && soap.point_leases(&self.about, url));
+                }
                 Action::ResetAt(at) => plan.add(*at, At::Reset),
                 Action::AbortAt(at) => plan.add(*at, At::Abort),
                 Action::EndAt(at) => plan.add(*at, At::End),
                 Action::FlipAt(at) => plan.add(*at, At::Flip),
                 Action::Stall(stall) => plan.add(stall.at, At::Stall(Duration::from_millis(stall.ms))),
                 Action::Trickle(trickle) => plan.trickle = Some(*trickle),
-                deed => match strike.of.when.at_byte {
-                    Some(at) => plan.add(at, At::Deed(Arc::clone(&strike.of), self.about.clone())),
-                    None => deed::run(&self.connection.world, deed, &self.about, self.connection.line().name()),
+                _ => match strike.of.when.at_byte {
+                    Some(at) => plan.add(at, At::Deed(strike, self.about.clone())),
+                    None => self.deed(&strike),
                 },
             }
         }
         (reply, plan)
+    }
+
+    fn deed(&self, strike: &Strike) {
+        deed::run(&self.connection.world, strike, &self.about, self.connection.line().name());
+    }
+
+    /// Takes a strike back that has done nothing.
+    fn count(&self, strike: &Strike, is_done: bool) {
+        if !is_done {
+            self.connection.world.faults.take_back(strike);
+        }
     }
 
     fn fault(&self, spec: &FaultSpec) -> Reply {
@@ -155,8 +175,8 @@ impl<'a> Visit<'a> {
 }
 
 /// Returns the names of what a path is about.
-fn objects_of_path(connection: &Connection, path: &str) -> Vec<String> {
-    let world = &connection.world;
+fn objects_of_path(connection: &Connection, uri: &Uri) -> Vec<String> {
+    let (world, path) = (&connection.world, uri.path());
     if let Some((_, file)) = world.exports.find(path) {
         let mut objects = file.names().all();
         objects.extend(world.soap.id_of_vm(file.names().vm_path));
@@ -165,7 +185,13 @@ fn objects_of_path(connection: &Connection, path: &str) -> Vec<String> {
     let Some(rest) = path.strip_prefix("/folder/") else { return Vec::new() };
     let decoded = percent_decode_str(rest).decode_utf8_lossy().into_owned();
     let name = decoded.rsplit('/').next().unwrap_or_default().to_owned();
-    vec![name, decoded]
+    let mut objects = vec![name, decoded];
+    for vm in folder::owners(connection, uri) {
+        let path = &world.inventory.vms[vm].path;
+        objects.push(path.clone());
+        objects.extend(world.soap.id_of_vm(path));
+    }
+    objects
 }
 
 fn own_answer(answer: &Answer) -> Reply {

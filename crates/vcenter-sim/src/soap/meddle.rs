@@ -68,41 +68,42 @@ impl Soap {
         fault_xml(&fault, self.versions.requested(soap_action))
     }
 
-    /// Ends the session of a request; all of them when it has none.
-    pub(crate) fn kill_sessions(&self, world: &World, about: &About) {
+    /// Ends the session of a request; all of them when it has none. Returns whether there was one.
+    pub(crate) fn kill_sessions(&self, world: &World, about: &About) -> bool {
         let mut state = self.lock();
         let named = state.sessions.find(about.cookie.as_deref()).map(|session| session.key.clone());
         let keys = match named {
             Some(key) => vec![key],
             None => state.sessions.all().map(|session| session.key.clone()).collect(),
         };
-        let mut leases = Vec::new();
+        let (mut leases, mut closed) = (Vec::new(), false);
         for key in keys {
-            state.sessions.close(&key);
+            closed |= state.sessions.close(&key);
             leases.extend(state.end_session(&key));
         }
         drop(state);
         leases.iter().for_each(|lease| world.exports.close(lease));
         self.tell();
+        closed
     }
 
-    /// Makes the account's password another one, or what it was.
-    pub(crate) fn change_password(&self, changed: bool) {
-        self.lock().password_changed = changed;
+    /// Makes the account's password another one, or what it was; returns whether that is a change.
+    pub(crate) fn change_password(&self, changed: bool) -> bool {
+        std::mem::replace(&mut self.lock().password_changed, changed) != changed
     }
 
-    /// Moves a VM to another host, whoever holds it.
-    pub(crate) fn move_vm(&self, world: &World, about: &About, moved: &MoveVm) {
+    /// Moves a VM to another host of its datacenter, whoever holds it; returns whether there is one.
+    pub(crate) fn move_vm(&self, world: &World, about: &About, moved: &MoveVm) -> bool {
         let mut state = self.lock();
-        let Some(vm) = self.wanted(&state, about, moved.vm.as_deref()) else { return };
-        let now_on = self.model.place(self.model.vms()[vm]).map(|place| state.host_of(place));
+        let Some(vm) = self.wanted(&state, about, moved.vm.as_deref()) else { return false };
+        let node = self.model.vms()[vm];
+        let Some(now_on) = self.model.place(node).map(|place| state.host_of(place)) else { return false };
         let host = match &moved.host {
-            Some(name) => self.host_named(name),
-            None => now_on.and_then(|host| self.other_host(host)),
+            Some(name) => self.model.host_for(node, name),
+            None => self.other_host(now_on),
         };
-        if let Some(host) = host {
-            state.vms[vm].host = Some(host);
-        }
+        let Some(host) = host.filter(|&host| host != now_on) else { return false };
+        state.vms[vm].host = Some(host);
         drop(state);
         if moved.lease_fails {
             let fault = FaultSpec::plain("SystemError", "The virtual machine was migrated while it was exported.");
@@ -110,25 +111,36 @@ impl Soap {
             self.end_leases(world, &about, LeaseState::Error, Some(&fault));
         }
         self.tell();
+        true
     }
 
-    /// Switches a VM on or off, whoever holds it.
-    pub(crate) fn set_power(&self, about: &About, power: &Power) {
+    /// Switches a VM on or off, whoever holds it; returns whether it was otherwise.
+    pub(crate) fn set_power(&self, about: &About, power: &Power) -> bool {
         let mut state = self.lock();
-        let Some(vm) = self.wanted(&state, about, power.vm.as_deref()) else { return };
+        let Some(vm) = self.wanted(&state, about, power.vm.as_deref()) else { return false };
         let change = match power.state {
             PowerState::On => PowerChange::On,
             PowerState::Off => PowerChange::Off,
         };
+        if state.vms[vm].power == change.target() {
+            return false;
+        }
         state.apply_power(vm, change);
         drop(state);
         self.tell();
+        true
     }
 
-    /// Ends the leases of the VM that a request is about.
-    pub(crate) fn end_leases(&self, world: &World, about: &About, becomes: LeaseState, spec: Option<&FaultSpec>) {
+    /// Ends the leases of the VM that a request is about; returns whether it has any.
+    pub(crate) fn end_leases(
+        &self,
+        world: &World,
+        about: &About,
+        becomes: LeaseState,
+        spec: Option<&FaultSpec>,
+    ) -> bool {
         let mut state = self.lock();
-        let Some(vm) = self.wanted(&state, about, None) else { return };
+        let Some(vm) = self.wanted(&state, about, None) else { return false };
         let leases = state.vms[vm].leases.clone();
         for id in &leases {
             match becomes {
@@ -144,30 +156,33 @@ impl Soap {
         drop(state);
         leases.iter().for_each(|lease| world.exports.close(lease));
         self.tell();
+        !leases.is_empty()
     }
 
-    /// Lets the URLs of a VM's leases point elsewhere.
-    pub(crate) fn point_leases(&self, about: &About, url: &LeaseUrl) {
+    /// Lets the URLs of a VM's leases point elsewhere; returns whether it has any.
+    pub(crate) fn point_leases(&self, about: &About, url: &LeaseUrl) -> bool {
         let mut state = self.lock();
-        let Some(vm) = self.wanted(&state, about, None) else { return };
-        for id in state.vms[vm].leases.clone() {
-            if let Some(lease) = state.leases.get_mut(&id) {
+        let Some(vm) = self.wanted(&state, about, None) else { return false };
+        let leases = state.vms[vm].leases.clone();
+        for id in &leases {
+            if let Some(lease) = state.leases.get_mut(id) {
                 lease.meddled.url = Some(url.clone());
             }
         }
+        !leases.is_empty()
     }
 
-    /// Decides the end of the task that a call has just started.
-    pub(crate) fn decide_task(&self, about: &About, fate: &TaskFate) {
-        let Some(method) = &about.method else { return };
+    /// Decides the end of the task that a call has just started, which is the newest of its VM; returns
+    /// whether there is one that has not ended.
+    pub(crate) fn decide_task(&self, about: &About, fate: &TaskFate) -> bool {
+        let Some(method) = &about.method else { return false };
         let mut state = self.lock();
+        let receiver = about.receiver.as_ref().and_then(|object| self.vm_behind(&state, &object.id));
+        // A snapshot that is gone by now was known when the call came.
+        let Some(vm) = receiver.or_else(|| self.wanted(&state, about, None)) else { return false };
         match fate {
-            TaskFate::NeverEnds(_) => state.tasks.hold_newest(method),
-            TaskFate::Fails(spec) => {
-                if let Ok(fault) = spec.fault() {
-                    state.tasks.fail_newest(method, fault);
-                }
-            }
+            TaskFate::NeverEnds(_) => state.tasks.hold_newest(method, vm),
+            TaskFate::Fails(spec) => spec.fault().is_ok_and(|fault| state.tasks.fail_newest(method, vm, fault)),
         }
     }
 
@@ -192,10 +207,6 @@ impl Soap {
         by_id.or_else(|| self.paths.iter().position(|path| path == name))
     }
 
-    fn host_named(&self, name: &str) -> Option<NodeId> {
-        self.hosts().find(|&id| self.model.node(id).name == name)
-    }
-
     /// Returns the host after this one in its datacenter.
     fn other_host(&self, host: NodeId) -> Option<NodeId> {
         let Kind::Host { datacenter } = &self.model.node(host).kind else { return None };
@@ -203,11 +214,6 @@ impl Soap {
         let at = hosts.iter().position(|&id| id == host)?;
         let next = hosts[(at + 1) % hosts.len()];
         (next != host).then_some(next)
-    }
-
-    fn hosts(&self) -> impl Iterator<Item = NodeId> {
-        let of_vms = self.model.vms().iter().filter_map(|&id| Some(self.model.place(id)?.datacenter));
-        of_vms.filter_map(|id| self.model.datacenter(id)).flat_map(|datacenter| datacenter.hosts.iter().copied())
     }
 }
 

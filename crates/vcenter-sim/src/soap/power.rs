@@ -56,7 +56,7 @@ impl PowerChange {
     }
 
     /// Returns the power state to which it leads.
-    fn target(self) -> Power {
+    pub(crate) fn target(self) -> Power {
         match self {
             Self::On | Self::Reset => Power::PoweredOn,
             Self::Off => Power::PoweredOff,

@@ -273,24 +273,25 @@ impl Tasks {
         ended
     }
 
-    /// Lets the newest task of this name end in an error.
-    pub(crate) fn fail_newest(&mut self, name: &str, fault: Fault) {
-        if let Some(plan) = self.newest(name).and_then(|task| task.plan.as_mut()) {
-            plan.end = Err(fault);
-        }
+    /// Lets the newest task of this name on a VM end in an error; returns whether it has not ended.
+    pub(crate) fn fail_newest(&mut self, name: &str, vm: usize, fault: Fault) -> bool {
+        let Some(plan) = self.newest_plan(name, vm) else { return false };
+        plan.end = Err(fault);
+        true
     }
 
-    /// Lets the newest task of this name run for ever.
-    pub(crate) fn hold_newest(&mut self, name: &str) {
-        if let Some(plan) = self.newest(name).and_then(|task| task.plan.as_mut()) {
-            plan.endless = true;
-        }
+    /// Lets the newest task of this name on a VM run for ever; returns whether it has not ended.
+    pub(crate) fn hold_newest(&mut self, name: &str, vm: usize) -> bool {
+        let Some(plan) = self.newest_plan(name, vm) else { return false };
+        plan.endless = true;
+        true
     }
 
-    fn newest(&mut self, name: &str) -> Option<&mut Task> {
-        let ids = (1..=self.count).rev().map(|number| format!("task-{number}"));
-        let id = ids.into_iter().find(|id| self.by_id.get(id).is_some_and(|task| task.name == name))?;
-        self.by_id.get_mut(&id)
+    fn newest_plan(&mut self, name: &str, vm: usize) -> Option<&mut Plan> {
+        let is = |task: &Task| task.name == name && task.vm == vm;
+        let mut ids = (1..=self.count).rev().map(|number| format!("task-{number}"));
+        let id = ids.find(|id| self.by_id.get(id).is_some_and(is))?;
+        self.by_id.get_mut(&id)?.plan.as_mut()
     }
 
     /// Returns when a task changes by itself.
@@ -413,6 +414,20 @@ mod tests {
         let info = tasks.get(&id).unwrap().info();
         assert_eq!((info.state, info.progress), (TaskInfoState::Running, Some(50)));
         assert_eq!(tasks.running(), 1);
+    }
+
+    #[test]
+    fn a_rule_decides_the_newest_task_of_its_own_vm_while_that_runs() {
+        let (mut tasks, start_time) = (Tasks::default(), Instant::now());
+        let own = start(&mut tasks, start_time, false, Ok(Change::Power(PowerChange::On)));
+        let plan = Plan { queued: start_time, takes: SHORT, endless: false, end: Ok(Change::Power(PowerChange::On)) };
+        let other = tasks.add(Subject { vm: 1, ..subject() }, "PowerOnVM_Task", "VirtualMachine.powerOn", Some(plan));
+        assert!(tasks.fail_newest("PowerOnVM_Task", 0, fault::invalid_state("so it is")));
+        assert!(!tasks.hold_newest("PowerOffVM_Task", 0) && !tasks.hold_newest("PowerOnVM_Task", 2));
+        tasks.tick(start_time + QUEUE + SHORT);
+        let states = [own, other].map(|id| tasks.get(&id).unwrap().info().state);
+        assert_eq!(states, [TaskInfoState::Error, TaskInfoState::Success]);
+        assert!(!tasks.hold_newest("PowerOnVM_Task", 0), "it has ended");
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! What rules do to leases, tasks and VMs.
 
+use std::path::Path;
+
 use http::StatusCode;
 use serde_json::{Value, json};
+use vcenter_sim::faults::rule::parse_json;
+use vcenter_sim::{Inventory, Options, Simulator};
 
+use crate::client::Client;
 use crate::rules::{ruled, struck};
 use crate::rules_calls::{Caller, assert_fault, text_of};
 use crate::scene::{Scene, VM};
@@ -122,4 +127,73 @@ async fn a_vm_is_switched_on_behind_a_lease() {
     assert_eq!(progress(&mut caller, &lease).await.status, StatusCode::OK);
     assert!(caller.fetch("VirtualMachine", &vm, "runtime.powerState").await.contains("poweredOn"));
     assert_eq!(open_leases(&scene).await, 1);
+}
+
+#[tokio::test]
+async fn a_task_rule_leaves_the_task_of_another_call_alone() {
+    let never = json!({"task": {"never_ends": true}});
+    let scene = ruled(json!({"name": "r", "when": {"method": "PowerOnVM_Task"}, "then": never, "nth": 2})).await;
+    let mut caller = Caller::logged_in(&scene).await;
+    let vm = caller.vm().await;
+    let task = text_of(&caller.ask("PowerOnVM_Task", "VirtualMachine", &vm, "").await, "returnval");
+    let refused = caller.call("PowerOnVM_Task", "VirtualMachine", &vm, "").await;
+    assert_eq!(refused.status, StatusCode::INTERNAL_SERVER_ERROR);
+    tokio::time::sleep(std::time::Duration::from_millis(80)).await;
+    assert_eq!(text_of(&caller.fetch("Task", &task, "info").await, "state"), "success");
+    assert_eq!(struck(&scene, "r"), 0);
+}
+
+#[tokio::test]
+async fn a_deed_that_comes_to_nothing_is_not_counted_and_strikes_later() {
+    let fails = json!({"lease": {"becomes": "error"}});
+    let scene = ruled(json!([
+        {"name": "lease", "when": {"method": "*"}, "then": fails, "times": 1},
+        {"name": "off", "when": {"method": "*"}, "then": {"power": {"vm": VM, "state": "off"}}},
+        {"name": "stay", "when": {"method": "*"}, "then": {"move_vm": {"vm": VM, "host": "esx1.sim.invalid"}}},
+        {"name": "url", "when": {"method": "ExportVm"}, "then": {"lease_url": {"host": "x.sim.invalid"}}},
+    ]))
+    .await;
+    let mut caller = Caller::logged_in(&scene).await;
+    let vm = caller.vm().await;
+    assert_eq!(["lease", "off", "stay"].map(|rule| struck(&scene, rule)), [0; 3]);
+    let lease = text_of(&caller.ask("ExportVm", "VirtualMachine", &vm, "").await, "returnval");
+    assert!(caller.fetch("HttpNfcLease", &lease, "state").await.contains(">error<"));
+    assert_eq!(["lease", "off", "stay", "url"].map(|rule| struck(&scene, rule)), [1, 0, 0, 0]);
+    let listed = scene.control().await.get("/rules").await.json();
+    assert_eq!((&listed[0]["strikes"], &listed[1]["strikes"]), (&json!(1), &json!(0)));
+    assert!(listed[1]["matches"].as_u64().unwrap() > 2, "{listed}");
+}
+
+#[tokio::test]
+async fn a_request_for_a_file_of_a_datastore_is_about_the_vm_that_has_it() {
+    let scene = ruled(json!([
+        {"name": "on", "when": {"path": "/folder/*"}, "then": {"power": {"state": "on"}}},
+        {"name": "seen", "when": {"object": VM, "http": "GET"}, "then": {"delay_ms": 1}},
+    ]))
+    .await;
+    let mut client = scene.vcenter().await;
+    client.get("/folder/elsewhere/x.vmx?dcPath=DC0&dsName=datastore1").await;
+    assert_eq!(["on", "seen"].map(|rule| struck(&scene, rule)), [0, 0]);
+    client.get("/folder/web%2001/web%2001.vmx?dcPath=DC0&dsName=datastore1").await;
+    assert_eq!(["on", "seen"].map(|rule| struck(&scene, rule)), [1, 1]);
+    let mut caller = Caller::logged_in(&scene).await;
+    let vm = caller.vm().await;
+    assert!(caller.fetch("VirtualMachine", &vm, "runtime.powerState").await.contains("poweredOn"));
+}
+
+#[tokio::test]
+async fn a_vm_moves_to_no_host_of_another_datacenter_and_not_from_the_only_one() {
+    let text = "[[datacenter]]\nname = \"DC0\"\nhosts = [\"a\"]\n[[datacenter]]\nname = \"DC1\"\nhosts = [\"b\", \"c\"]\n\
+                [[vm]]\npath = \"DC0/vm/x\"\n[[vm]]\npath = \"DC1/vm/y\"\n";
+    let simulator =
+        Simulator::start(Inventory::parse(text, Path::new(".")).unwrap(), Options::default()).await.unwrap();
+    let rules = json!([
+        {"name": "other", "when": {"path": "/there"}, "then": {"move_vm": {"vm": "DC0/vm/x", "host": "b"}}},
+        {"name": "only", "when": {"path": "/there"}, "then": {"move_vm": {"vm": "DC0/vm/x"}}},
+        {"name": "right", "when": {"path": "/there"}, "then": {"move_vm": {"vm": "DC1/vm/y", "host": "c"}}},
+    ]);
+    simulator.world().faults.add_rules(parse_json(&rules.to_string()).unwrap()).unwrap();
+    Client::tls(simulator.world().addresses.vcenter).await.get("/there").await;
+    let struck = simulator.world().faults.struck();
+    assert_eq!(struck.into_iter().collect::<Vec<_>>(), [("right".to_owned(), 1)]);
 }

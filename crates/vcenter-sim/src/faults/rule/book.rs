@@ -107,6 +107,13 @@ impl Book {
         }
         strikes
     }
+
+    /// Uncounts a strike that came to nothing; its match stays counted.
+    pub(crate) fn take_back(&mut self, strike: &Strike) {
+        if let Some(armed) = self.armed.iter_mut().find(|armed| Arc::ptr_eq(&armed.rule, &strike.of)) {
+            armed.strikes -= 1;
+        }
+    }
 }
 
 impl Armed {
