@@ -43,10 +43,11 @@ fn measure(folder: &Path) -> Result<Vec<Row>> {
     let served = Served::start(folder, &["--scenario", "10k"])?;
     let govc = Some(cache()?.join("bin/govc")).filter(|program| program.exists());
     // The first list of each also warms what is only slow once.
-    list_with_us(&served)?;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    list_with_us(&served, AsJson::Yes)?;
+    let (mut ours, mut plain, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        ours.push(list_with_us(&served)?);
+        ours.push(list_with_us(&served, AsJson::Yes)?);
+        plain.push(list_with_us(&served, AsJson::No)?);
         if let Some(govc) = &govc {
             theirs.push(list_with_govc(&served, govc)?);
         }
@@ -54,14 +55,14 @@ fn measure(folder: &Path) -> Result<Vec<Row>> {
     let wall_s = median(&ours, |seen| seen.wall_s);
     let memory_mib = ours.iter().map(|seen| seen.memory_mib).fold(0.0, f64::max);
     let mut rows = vec![
-        Row::against_limit(format!("inventory: list {VMS} VMs"), "s", wall_s, LIMIT_S),
-        Row::against_limit(format!("inventory: memory for {VMS} VMs"), "MiB", memory_mib, LIMIT_MIB),
+        Row::against_limit(format!("inventory: list {VMS} VMs with capacities"), "s", wall_s, LIMIT_S),
+        Row::against_limit(format!("inventory: memory for {VMS} VMs with capacities"), "MiB", memory_mib, LIMIT_MIB),
     ];
     if !theirs.is_empty() {
         let beside = |what: &str, unit, figure: fn(&Seen) -> f64| Row {
             work: format!("inventory: {what} of listing {VMS} VMs"),
             unit,
-            ours: median(&ours, figure),
+            ours: median(&plain, figure),
             peer: median(&theirs, figure),
             peer_name: "govc object.collect -type m",
             goal: 1.0,
@@ -79,16 +80,30 @@ struct Seen {
     memory_mib: f64,
 }
 
-fn list_with_us(served: &Served) -> Result<Seen> {
+/// As JSON a list has the capacities of all disks too, for which every VM's devices are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AsJson {
+    Yes,
+    No,
+}
+
+fn list_with_us(served: &Served, as_json: AsJson) -> Result<Seen> {
     let (begun, before) = (Instant::now(), cpu_of_children_s()?);
     let mut command = served.client(&program("hyperctl")?);
-    let out = served.folder().join("list.json");
+    let out = served.folder().join("list");
     let file = fs::File::create(&out).with_context(|| format!("make {}", out.display()))?;
-    let child = command.args(["list", "--json"]).stdout(file).spawn().context("start hyperctl")?;
+    let format = (as_json == AsJson::Yes).then_some("--json");
+    let child = command.arg("list").args(format).stdout(file).spawn().context("start hyperctl")?;
     let memory_mib = watch(child)?;
     let (wall_s, cpu_s) = (begun.elapsed().as_secs_f64(), cpu_of_children_s()? - before);
-    let listed: Value = serde_json::from_slice(&fs::read(&out)?).context("read what hyperctl listed")?;
-    let count = listed.as_array().or_else(|| listed["vms"].as_array()).map_or(0, Vec::len);
+    let listed = fs::read(&out).context("read what hyperctl listed")?;
+    let count = match as_json {
+        AsJson::Yes => {
+            let listed: Value = serde_json::from_slice(&listed).context("read what hyperctl listed")?;
+            listed.as_array().or_else(|| listed["vms"].as_array()).map_or(0, Vec::len)
+        }
+        AsJson::No => String::from_utf8_lossy(&listed).lines().filter(|line| line.contains("/vm/")).count(),
+    };
     if count != VMS {
         bail!("hyperctl listed {count} VMs instead of {VMS}");
     }
