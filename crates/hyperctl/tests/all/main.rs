@@ -9,5 +9,6 @@ mod export;
 mod kill;
 mod lines;
 mod programs;
+mod scenarios;
 mod strangers;
 mod support;

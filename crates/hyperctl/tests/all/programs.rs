@@ -128,6 +128,13 @@ impl Run {
     }
 }
 
+/// Returns the inventory of a scenario that `vcenter-sim` comes with.
+pub(crate) fn scenario(program: &Path, name: &str) -> String {
+    let output = Command::new(program).args(["--print-scenario", name]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// A running `vcenter-sim`; it ends with the test.
 pub(crate) struct Sim {
     child: Child,
@@ -195,6 +202,12 @@ impl Sim {
         until("the end of every lease", || (self.open("leases") == 0).then_some(()));
         until("the end of every snapshot", || (self.open("snapshots") == 0).then_some(()));
         until("the end of every session", || (self.open("sessions") == 0).then_some(()));
+    }
+
+    /// Returns the SHA-256 of the guest's bytes on a disk, by the VM's path in the inventory.
+    pub(crate) fn disk_sha256(&self, vm: &str, disk: usize) -> String {
+        let vm: String = vm.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        self.get(&format!("/disks/sha256?vm={vm}&disk={disk}"))["sha256"].as_str().unwrap().to_owned()
     }
 
     fn get(&self, path: &str) -> Value {
