@@ -194,18 +194,18 @@ async fn with_session(
     plan.notes.iter().for_each(|note| reporter.warning(note));
     let mut package = claim_names(request.output.clone(), file_name(&plan.vm.name), plan.identity.clone()).await?;
     reporter.phase(Phase::Preparing);
+    let noted = package.snapshots();
+    let mut cleared = snapshot::clear_leftovers(session, &plan, request.snapshot, &noted, reporter, cancel).await;
     let held = match request.snapshot {
         None => None,
         Some(policy) => {
-            let (wanted, same) = Wanted::note(policy, package).await?;
+            let (wanted, same) = Wanted::note(policy, package, cleared).await?;
             package = same;
             match Held::make(session, &plan, wanted, reporter, cancel).await {
                 Ok(held) => Some(held),
-                Err(error) => {
-                    // Where the server was lost midway, only the next run can tell what was made.
-                    let unsure = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Login);
-                    package.end(!unsure);
-                    return Err(error);
+                Err(not_held) => {
+                    package.end(cleared && not_held.cleared);
+                    return Err(not_held.error);
                 }
             }
         }
@@ -213,12 +213,11 @@ async fn with_session(
     let snapshot = held.as_ref().map(Held::report);
     let proven = lease::run(session, &plan, held.as_ref().map(Held::moref), &mut package, reporter, cancel).await;
     reporter.phase(if proven.is_ok() { Phase::Finishing } else { Phase::Undoing });
-    let cleared = match held {
-        None => true,
-        Some(held) => held.remove(reporter, cancel).await,
-    };
+    if let Some(held) = held {
+        cleared &= held.remove(reporter, cancel).await;
+    }
     match proven {
-        Ok(proven) => lease::finish(plan, package, proven, snapshot).await,
+        Ok(proven) => lease::finish(plan, package, proven, snapshot, cleared).await,
         Err(error) => {
             package.end(cleared);
             Err(error)

@@ -8,10 +8,12 @@
 //!
 //! A snapshot that stays grows with every write of the guest until the datastore is full, so one that is
 //! left behind is an incident. Only the snapshot that was made here is ever touched: it is known by its
-//! object once there is one, and by its name, which nobody else has, before.
+//! object once there is one, and by its name, which nobody else has, before. Where the way out cannot tell
+//! that nothing is left, it says so: [`NotMade`].
 //!
 //! Memory is never part of it: of no use to an export, and slow.
 
+mod pending;
 mod removal;
 mod tree;
 
@@ -21,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::properties;
 use crate::session::Session;
 use crate::task::{self, Waiting};
 use crate::wire::generated::{
@@ -29,6 +30,8 @@ use crate::wire::generated::{
 };
 use crate::wire::{ApiVersion, MoRef};
 
+use pending::Pending;
+pub use pending::is_busy;
 pub use removal::{Removed, remove};
 pub use tree::{Found, list};
 
@@ -41,10 +44,6 @@ const QUIESCE_MINUTES: i32 = 5;
 /// API version that brought `CreateSnapshotEx_Task`.
 const CREATE_EX_SINCE: &str = "6.5";
 
-/// How often, and with which pauses, a snapshot is looked for that may or may not have been made.
-const LOOK_TRIES: u32 = 5;
-const LOOK_DELAY: Duration = Duration::from_secs(2);
-
 /// The snapshot that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewSnapshot {
@@ -54,6 +53,23 @@ pub struct NewSnapshot {
     pub description: String,
     /// Ask the guest to bring its file systems, and applications that listen, to rest before.
     pub quiesce: bool,
+}
+
+/// Why there is no snapshot, and what became of one that was made all the same.
+#[derive(Debug)]
+pub struct NotMade {
+    /// Why.
+    pub error: Error,
+    /// The end of what was made. The default: nothing was, or it is gone. An error: something may be left under
+    /// the name that was asked for, also later when the server is slow.
+    pub removed: Result<Removed>,
+}
+
+impl NotMade {
+    /// The server has done nothing.
+    fn nothing(error: Error) -> Self {
+        Self { error, removed: Ok(Removed::default()) }
+    }
 }
 
 /// A snapshot that is ours to remove.
@@ -68,37 +84,37 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Makes a snapshot of `vm`. `progress` hears percentages.
+    /// Makes a snapshot of `vm`. `progress` hears percentages. After `cancel`, or an error, what was made is
+    /// looked for and removed until `give_up`.
     ///
     /// # Errors
-    /// What the server says: at once or in the task; [`ErrorKind::Cancelled`] when `cancel` came first.
-    /// Nothing is left then, but for what the log names.
+    /// What the server says: at once or in the task; [`ErrorKind::Cancelled`] when `cancel` came first. Whether
+    /// something is left then, is said beside the error and not by its kind.
     pub async fn create(
         session: &Session,
         vm: &MoRef,
         new: &NewSnapshot,
         cancel: &CancellationToken,
+        give_up: &CancellationToken,
         progress: impl FnMut(u8),
-    ) -> Result<Self> {
-        let mut pending = Pending { session: session.clone(), vm: vm.clone(), name: Some(new.name.clone()) };
+    ) -> std::result::Result<Self, NotMade> {
+        let mut pending = Pending::new(session, vm, &new.name);
         match made(session, vm, new, cancel, progress).await {
             Ok(moref) => {
-                pending.name = None;
+                pending.disarm();
                 let snapshot =
                     Self { session: session.clone(), vm: vm.clone(), moref, name: new.name.clone(), armed: true };
                 if cancel.is_cancelled() {
-                    snapshot.remove_or_say().await;
-                    return Err(Error::new(ErrorKind::Cancelled, format!("make the snapshot `{}`: stopped", new.name)));
+                    let error = Error::new(ErrorKind::Cancelled, format!("make the snapshot `{}`: stopped", new.name));
+                    return Err(NotMade { error, removed: snapshot.remove(give_up).await });
                 }
                 Ok(snapshot)
             }
-            Err(error) => {
-                if may_exist(&error) {
-                    pending.clear().await;
-                }
-                pending.name = None;
-                Err(error)
+            Err(Failed::Nothing(error)) => {
+                pending.disarm();
+                Err(NotMade::nothing(error))
             }
+            Err(Failed::Unsure(error)) => Err(NotMade { error, removed: pending.clear(give_up).await }),
         }
     }
 
@@ -157,9 +173,21 @@ impl Drop for Snapshot {
     }
 }
 
-/// Returns false for errors that say that the server did nothing.
-fn may_exist(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Protocol | ErrorKind::SessionLost | ErrorKind::Cancelled)
+/// How making a snapshot failed.
+enum Failed {
+    /// The server says that it made none.
+    Nothing(Error),
+    /// There may be one.
+    Unsure(Error),
+}
+
+/// Tells a refusal of the call that makes a snapshot from an answer that was lost.
+fn refused(error: Error) -> Failed {
+    use ErrorKind as Kind;
+    match error.kind() {
+        Kind::Unreachable | Kind::Protocol | Kind::SessionLost | Kind::Cancelled => Failed::Unsure(error),
+        _ => Failed::Nothing(error),
+    }
 }
 
 async fn made(
@@ -168,11 +196,15 @@ async fn made(
     new: &NewSnapshot,
     cancel: &CancellationToken,
     progress: impl FnMut(u8),
-) -> Result<MoRef> {
+) -> std::result::Result<MoRef, Failed> {
     let doing = format!("make the snapshot `{}`", new.name);
-    let task = begin(session, vm, new).await.map_err(|error| error.context(doing.as_str()))?;
-    let info = task::wait(session, &task, Waiting { doing: &doing, limit: CREATE_LIMIT, cancel }, progress).await?;
-    task::result(&info)
+    let task = begin(session, vm, new).await.map_err(|error| refused(error.context(doing.as_str())))?;
+    let waiting = Waiting { doing: &doing, limit: CREATE_LIMIT, cancel };
+    // Once there is a task, only the task itself can say that nothing was made: what a wait for it fails with,
+    // a fault of the server too, is about the wait.
+    let info = task::ended(session, &task, waiting, progress).await.map_err(Failed::Unsure)?;
+    let info = task::outcome(info, &doing).map_err(Failed::Nothing)?;
+    task::result(&info).map_err(Failed::Unsure)
 }
 
 /// Starts the task: by the newer call where the server has it, for it bounds how long a guest quiesces.
@@ -200,67 +232,4 @@ async fn begin(session: &Session, vm: &MoRef, new: &NewSnapshot) -> Result<MoRef
         quiesce: new.quiesce,
     };
     session.call(vm, &call).await
-}
-
-/// A snapshot that may exist already, known by its name only; dropped, it is looked for and removed.
-struct Pending {
-    session: Session,
-    vm: MoRef,
-    name: Option<String>,
-}
-
-impl Pending {
-    async fn clear(&mut self) {
-        if let Some(name) = self.name.take() {
-            clear(&self.session, &self.vm, &name).await;
-        }
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        let Some(name) = self.name.take() else { return };
-        let (session, vm) = (self.session.clone(), self.vm.clone());
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { clear(&session, &vm, &name).await });
-        }
-    }
-}
-
-/// Looks for a snapshot by its name, for a while: the task that makes it may not be done.
-async fn clear(session: &Session, vm: &MoRef, name: &str) {
-    for attempt in 1..=LOOK_TRIES {
-        match list(session, vm).await {
-            Ok(found) => {
-                if let Some(found) = found.into_iter().find(|found| found.name == name) {
-                    let vm = vm.clone();
-                    let ours =
-                        Snapshot { session: session.clone(), vm, moref: found.moref, name: found.name, armed: true };
-                    return ours.remove_or_say().await;
-                }
-                if !is_busy(session, vm).await {
-                    return;
-                }
-            }
-            // Nobody lets us in any more, and accounts lock.
-            Err(error) if error.kind() == ErrorKind::Login => {
-                warn!(%name, %error, "a snapshot may be left");
-                return;
-            }
-            Err(error) => warn!(%name, attempt, %error, "look for a snapshot that may have been made"),
-        }
-        tokio::time::sleep(LOOK_DELAY).await;
-    }
-}
-
-/// Returns whether the server is at work on `vm`; one that does not say counts as at work.
-async fn is_busy(session: &Session, vm: &MoRef) -> bool {
-    let Ok(object) = properties::read(session, vm, &["recentTask"]).await else { return true };
-    for task in object.list::<MoRef>("recentTask").unwrap_or_default() {
-        let info = properties::read(session, &task, &["info"]).await;
-        if info.is_ok_and(|info| info.get("info").is_ok_and(|info| info.is_some_and(|info| !task::is_final(&info)))) {
-            return true;
-        }
-    }
-    false
 }

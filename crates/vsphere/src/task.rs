@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -46,25 +46,39 @@ pub struct Waiting<'a> {
 /// # Errors
 /// The task's own fault; [`ErrorKind::Unreachable`] when it is not done within the limit or the server
 /// is gone; [`ErrorKind::Cancelled`] when it has not ended by the end of that half minute.
-pub async fn wait(
+pub async fn wait(session: &Session, task: &MoRef, waiting: Waiting<'_>, progress: impl FnMut(u8)) -> Result<TaskInfo> {
+    outcome(ended(session, task, waiting, progress).await?, waiting.doing)
+}
+
+/// Waits until `task` has ended, well or not, as [`wait`] does. So an error says nothing about the task: it may
+/// be going on, and it may have succeeded.
+///
+/// # Errors
+/// As [`wait`], but for the task's own fault.
+pub(crate) async fn ended(
     session: &Session,
     task: &MoRef,
     waiting: Waiting<'_>,
     mut progress: impl FnMut(u8),
 ) -> Result<TaskInfo> {
+    let late = |error: Error| error.context(waiting.doing);
     tokio::select! {
-        info = ended(session, task, waiting.limit, &mut progress) => return outcome(info, waiting.doing),
+        info = followed(session, task, waiting.limit, &mut progress) => return info.map_err(late),
         () = waiting.cancel.cancelled() => {}
     }
-    if let Err(error) = cancel(session, task).await {
-        debug!(%task, %error, "the task goes on");
+    let deadline = Instant::now() + STOP_LIMIT.min(waiting.limit);
+    match timeout_at(deadline, cancel(session, task)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%task, %error, "the task goes on"),
+        Err(_) => debug!(%task, "the server does not say whether the task ends"),
     }
-    match ended(session, task, STOP_LIMIT.min(waiting.limit), &mut progress).await {
+    let left = deadline.saturating_duration_since(Instant::now());
+    match followed(session, task, left, &mut progress).await {
         Err(error) if error.kind() == ErrorKind::Unreachable => {
             let context = format!("{}: stopped; {task} goes on on the server", waiting.doing);
             Err(Error::new(ErrorKind::Cancelled, context).with_source(error))
         }
-        info => outcome(info, waiting.doing),
+        info => info.map_err(late),
     }
 }
 
@@ -86,8 +100,8 @@ pub fn result<T: Value>(info: &TaskInfo) -> Result<T> {
     any.get(&mut Decode::default()).map_err(|error| Error::new(ErrorKind::Protocol, context()).with_source(error))
 }
 
-fn outcome(info: Result<TaskInfo>, doing: &str) -> Result<TaskInfo> {
-    let info = info.map_err(|error| error.context(doing))?;
+/// Returns what a task that has ended says, or its fault.
+pub(crate) fn outcome(info: TaskInfo, doing: &str) -> Result<TaskInfo> {
     match (&info.state, &info.error) {
         (TaskInfoState::Success, _) => Ok(info),
         (_, Some(fault)) => Err(Error::from_fault(doing, fault)),
@@ -95,8 +109,8 @@ fn outcome(info: Result<TaskInfo>, doing: &str) -> Result<TaskInfo> {
     }
 }
 
-/// Waits until the task has ended, whatever becomes of connections and sessions meanwhile.
-async fn ended(session: &Session, task: &MoRef, limit: Duration, progress: &mut impl FnMut(u8)) -> Result<TaskInfo> {
+/// Follows the task to its end, whatever becomes of connections and sessions meanwhile.
+async fn followed(session: &Session, task: &MoRef, limit: Duration, progress: &mut impl FnMut(u8)) -> Result<TaskInfo> {
     let deadline = Instant::now() + limit;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -138,7 +152,7 @@ mod tests {
             localized_message: Some("the guest did not quiesce".to_owned()),
         };
         let info = TaskInfo { state: TaskInfoState::Error, error: Some(fault), ..TaskInfo::default() };
-        let error = outcome(Ok(info), "make the snapshot `s`").unwrap_err();
+        let error = outcome(info, "make the snapshot `s`").unwrap_err();
         assert_eq!(error.to_string(), "make the snapshot `s`");
         assert_eq!(error.fault().unwrap().type_name(), "ApplicationQuiesceFault");
     }
@@ -146,6 +160,6 @@ mod tests {
     #[test]
     fn a_task_without_a_reason_still_says_what_failed() {
         let info = TaskInfo { state: TaskInfoState::Error, ..TaskInfo::default() };
-        assert!(outcome(Ok(info), "remove it").unwrap_err().to_string().starts_with("remove it: "));
+        assert!(outcome(info, "remove it").unwrap_err().to_string().starts_with("remove it: "));
     }
 }

@@ -217,6 +217,14 @@ impl Claim {
         fs::remove_file(&self.path).map_err(|error| target_error(&format!("remove {}", self.path.display()), error))
     }
 
+    /// Ends the claim of an export whose package is whole, but for the names of its snapshots: one of them may be
+    /// left, and the next export of the VM looks for it.
+    pub(super) fn keep_snapshots(mut self) -> Result<()> {
+        self.record.files.clear();
+        self.record.published.clear();
+        self.save()
+    }
+
     /// Ends the claim of an export that failed, unless it has left files that the next one may reuse.
     pub(super) fn give_up(self, left: impl Fn(&str) -> bool) {
         if self.record.files.iter().any(|name| left(name)) {

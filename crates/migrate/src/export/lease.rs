@@ -65,7 +65,8 @@ pub(super) async fn run(
     let lease = match lease {
         Ok(lease) => lease,
         Err(error) => {
-            if error.kind() == vsphere::ErrorKind::Unreachable {
+            use vsphere::ErrorKind as Kind;
+            if matches!(error.kind(), Kind::Unreachable | Kind::Protocol | Kind::SessionLost) {
                 forget_lost_lease(session).await;
             }
             return Err(refusal::explain(&plan.vm.path, error));
@@ -95,7 +96,7 @@ pub(super) async fn run(
     }
 }
 
-/// The answer may have been the only thing that was lost: then a lease that nobody can name holds the VM.
+/// The answer may have been the only thing that was lost, or spoilt: then a lease that nobody can name holds the VM.
 /// It belongs to the session, which is this export's alone, and ends with it.
 async fn forget_lost_lease(session: &Session) {
     if let Err(error) = session.restart().await {
@@ -340,18 +341,19 @@ fn described(item: &Item, file: &FileReport) -> DescribedFile {
     }
 }
 
-/// Gives the files their final names.
+/// Gives the files their final names; `cleared` as in [`Package::finish`].
 pub(super) async fn finish(
     plan: Plan,
     package: Package,
     proven: Proven,
     snapshot: Option<SnapshotReport>,
+    cleared: bool,
 ) -> Result<Report> {
     blocking(move || {
         let descriptor = package.descriptor_name();
         let directory = package.directory().to_owned();
         let proof = proven.files.iter().filter_map(|file| file.proof).min();
-        let files = package.finish(proven.files, &proven.descriptor)?;
+        let files = package.finish(proven.files, &proven.descriptor, cleared)?;
         Ok(Report {
             vm_path: plan.vm.path,
             instance_uuid: Some(plan.identity.vm),

@@ -99,14 +99,15 @@ impl Package {
         held.give_up(|name| claim::part(&directory, name).exists() || directory.join(name).exists());
     }
 
-    /// Writes descriptor and manifest, gives all files their final names, and ends the claim.
+    /// Writes descriptor and manifest, gives all files their final names, and ends the claim; unless everything
+    /// is `cleared` away on the server, the names of snapshots stay in it.
     ///
     /// `data` are the files that were fetched; the result has descriptor and manifest too.
     ///
     /// # Errors
     /// [`ErrorKind::Target`]. Files that have their final names by then are right; the descriptor,
     /// without which they are no package, comes last.
-    pub(super) fn finish(mut self, data: Vec<FileReport>, descriptor: &str) -> Result<Vec<FileReport>> {
+    pub(super) fn finish(mut self, data: Vec<FileReport>, descriptor: &str, cleared: bool) -> Result<Vec<FileReport>> {
         let descriptor = self.write(&self.descriptor_name(), descriptor.as_bytes())?;
         let mut manifest = Manifest::default();
         for file in std::iter::once(&descriptor).chain(&data) {
@@ -124,7 +125,10 @@ impl Package {
         self.sync()?;
         self.publish(&descriptor.name, mode)?;
         self.sync()?;
-        self.claim.release()?;
+        match cleared {
+            true => self.claim.release()?,
+            false => self.claim.keep_snapshots()?,
+        }
         let mut files = vec![descriptor];
         files.extend(data);
         files.push(manifest);
@@ -228,12 +232,31 @@ mod tests {
         let mut package = package(folder.path());
         package.list(&["web-disk-0.vmdk".into()]).unwrap();
         fs::write(package.part("web-disk-0.vmdk"), "disk").unwrap();
-        let files = package.finish(vec![disk()], "<Envelope/>").unwrap();
+        let files = package.finish(vec![disk()], "<Envelope/>", true).unwrap();
         assert_eq!(names(folder.path()), ["web-disk-0.vmdk", "web.mf", "web.ovf"]);
         let manifest = fs::read_to_string(folder.path().join("web.mf")).unwrap();
         let lines: Vec<_> = manifest.lines().collect();
         assert_eq!(lines[0], format!("SHA256(web.ovf)= {}", files[0].sha256));
         assert_eq!(lines[1], format!("SHA256(web-disk-0.vmdk)= {}", files[1].sha256));
+    }
+
+    #[test]
+    fn a_snapshot_that_may_be_left_stays_noted_beside_a_finished_package() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut package = package(folder.path());
+        package.note_snapshot("ours").unwrap();
+        package.list(&["web-disk-0.vmdk".into()]).unwrap();
+        fs::write(package.part("web-disk-0.vmdk"), "disk").unwrap();
+        package.finish(vec![disk()], "<Envelope/>", false).unwrap();
+        assert_eq!(names(folder.path()), [".web.export", "web-disk-0.vmdk", "web.mf", "web.ovf"]);
+        let claim: serde_json::Value =
+            serde_json::from_slice(&fs::read(folder.path().join(".web.export")).unwrap()).unwrap();
+        assert_eq!(claim["snapshots"], serde_json::json!(["ours"]));
+        assert_eq!((&claim["files"], &claim["published"]), (&serde_json::json!([]), &serde_json::Value::Null));
+        fs::remove_file(folder.path().join("web.ovf")).unwrap();
+        let identity = Identity { vm: "a".into(), server: "s".into() };
+        let again = Package::new(folder.path(), Claim::take(folder.path(), "web", &identity).unwrap());
+        assert_eq!(again.snapshots(), ["ours"]);
     }
 
     #[test]
@@ -243,7 +266,7 @@ mod tests {
         package.list(&["web-disk-0.vmdk".into()]).unwrap();
         fs::write(package.part("web-disk-0.vmdk"), "disk").unwrap();
         fs::write(folder.path().join("web-disk-0.vmdk"), "a stranger's").unwrap();
-        assert_eq!(package.finish(vec![disk()], "<Envelope/>").unwrap_err().kind(), ErrorKind::Target);
+        assert_eq!(package.finish(vec![disk()], "<Envelope/>", true).unwrap_err().kind(), ErrorKind::Target);
         assert_eq!(fs::read_to_string(folder.path().join("web-disk-0.vmdk")).unwrap(), "a stranger's");
         assert!(!folder.path().join("web.ovf").exists());
         // Nor does the next export take the file for one of its own.
@@ -254,7 +277,7 @@ mod tests {
         let mut again = self::package(folder.path());
         again.list(&["web-disk-0.vmdk".into()]).unwrap();
         fs::write(again.part("web-disk-0.vmdk"), "disk").unwrap();
-        again.finish(vec![disk()], "<Envelope/>").unwrap();
+        again.finish(vec![disk()], "<Envelope/>", true).unwrap();
         assert_eq!(names(folder.path()), ["web-disk-0.vmdk", "web.mf", "web.ovf"]);
     }
 }

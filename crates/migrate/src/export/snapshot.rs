@@ -6,19 +6,21 @@
 //! ```
 //!
 //! The name is noted, durably, before the snapshot is asked for. So the next run of the same export finds
-//! what a run that was killed has left, by name and description, and removes that and nothing else.
+//! what a run that was killed has left, by name and description, and removes that and nothing else. The note
+//! goes only when the server has shown that none of the snapshots is there and none can come any more.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use vsphere::Session;
 use vsphere::snapshot::{self, Found, NewSnapshot, Removed, Snapshot};
 use vsphere::wire::MoRef;
+use vsphere::wire::generated::VirtualMachinePowerState;
+use vsphere::{Session, properties};
 
 use super::meter::Reporter;
 use super::package::Package;
 use super::plan::Plan;
-use super::{Phase, blocking, refusal};
+use super::{Phase, blocking, refusal, unless};
 use crate::{Error, ErrorKind, Result};
 
 /// What the names of our snapshots start with.
@@ -69,25 +71,30 @@ pub(super) struct Wanted {
     policy: SnapshotPolicy,
     /// The name that it will have, noted in the claim.
     name: String,
-    /// Names that earlier runs of this export have noted.
-    earlier: Vec<String>,
+}
+
+/// Why there is no snapshot.
+#[derive(Debug)]
+pub(super) struct NotHeld {
+    /// Why.
+    pub(super) error: Error,
+    /// False when one may be left all the same; the reporter has heard of it.
+    pub(super) cleared: bool,
 }
 
 impl Wanted {
-    /// Chooses a name and notes it, durably. On an error the package has been given up.
+    /// Chooses a name and notes it, durably. On an error the package has been ended; `cleared` as in
+    /// [`Package::end`].
     ///
     /// # Errors
     /// [`ErrorKind::Target`].
-    pub(super) async fn note(policy: SnapshotPolicy, mut package: Package) -> Result<(Self, Package)> {
+    pub(super) async fn note(policy: SnapshotPolicy, mut package: Package, cleared: bool) -> Result<(Self, Package)> {
         let name = format!("{NAME_PREFIX}{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
-        blocking(move || {
-            let earlier = package.snapshots();
-            match package.note_snapshot(&name) {
-                Ok(()) => Ok((Self { policy, name, earlier }, package)),
-                Err(error) => {
-                    package.give_up();
-                    Err(error)
-                }
+        blocking(move || match package.note_snapshot(&name) {
+            Ok(()) => Ok((Self { policy, name }, package)),
+            Err(error) => {
+                package.end(cleared);
+                Err(error)
             }
         })
         .await
@@ -95,45 +102,40 @@ impl Wanted {
 }
 
 impl Held {
-    /// Removes what an earlier run has left, and makes the snapshot that is wanted.
+    /// Makes the snapshot that is wanted.
     ///
     /// # Errors
-    /// What the server says; [`ErrorKind::State`] when the guest did not come to rest as it was asked to. No
-    /// snapshot is left then.
+    /// What the server says; [`ErrorKind::State`] when the guest did not come to rest as it was asked to.
     pub(super) async fn make(
         session: &Session,
         plan: &Plan,
         wanted: Wanted,
         reporter: &Reporter,
         cancel: &CancellationToken,
-    ) -> Result<Self> {
-        clear_leftovers(session, &plan.vm.moref, &wanted.earlier, reporter, cancel).await;
-        let runs = plan.runs();
-        let quiesce = runs && wanted.policy == SnapshotPolicy::Quiesce;
-        let new = NewSnapshot { description: description(&wanted.name), name: wanted.name, quiesce };
-        let snapshot = Snapshot::create(session, &plan.vm.moref, &new, cancel, |_| {}).await;
-        let snapshot = snapshot.map_err(|error| refusal::explain(&plan.vm.path, error))?;
-        let consistency = match (runs, quiesce) {
-            (false, _) => Consistency::PoweredOff,
-            (true, false) => Consistency::Crash,
-            (true, true) => Consistency::Quiesced,
+    ) -> std::result::Result<Self, NotHeld> {
+        let (vm, policy, name) = (&plan.vm.moref, wanted.policy, wanted.name);
+        let quiesce = plan.runs() && policy == SnapshotPolicy::Quiesce;
+        let new = NewSnapshot { description: description(&name), name, quiesce };
+        let create = |give_up| {
+            let new = &new;
+            async move { Snapshot::create(session, vm, new, cancel, &give_up, |_| {}).await }
         };
-        let held = Self { snapshot, consistency };
-        if !quiesce {
-            return Ok(held);
-        }
-        // A server may take such a snapshot without the guest's help, and say so nowhere but in the tree.
-        let refused = match held.snapshot.is_quiesced().await {
-            Ok(true) => return Ok(held),
-            Ok(false) => {
-                let context = format!("export {}: the guest did not come to rest for the snapshot", plan.vm.path);
-                Error::new(ErrorKind::State, context).with_hint(refusal::CRASH_HINT)
+        let snapshot = match with_patience(cancel, create).await {
+            Ok(snapshot) => snapshot,
+            Err(not_made) => {
+                let cleared = tell(&new.name, &not_made.removed, reporter);
+                return Err(NotHeld { error: refusal::explain(&plan.vm.path, not_made.error), cleared });
             }
-            Err(error) => refusal::explain(&plan.vm.path, error),
         };
-        reporter.phase(Phase::Undoing);
-        held.remove(reporter, cancel).await;
-        Err(refused)
+        let consistency = unless(cancel, consistency(session, plan, policy, &snapshot)).await;
+        match consistency {
+            Ok(consistency) => Ok(Self { snapshot, consistency }),
+            Err(error) => {
+                reporter.phase(Phase::Undoing);
+                let held = Self { snapshot, consistency: Consistency::Crash };
+                Err(NotHeld { error, cleared: held.remove(reporter, cancel).await })
+            }
+        }
     }
 
     /// Returns the object to export.
@@ -151,9 +153,46 @@ impl Held {
     pub(super) async fn remove(self, reporter: &Reporter, cancel: &CancellationToken) -> bool {
         let name = self.snapshot.name().to_owned();
         let removed = with_patience(cancel, |give_up| async move { self.snapshot.remove(&give_up).await }).await;
-        tell(&name, &removed, reporter);
-        removed.is_ok_and(|removed| !removed.goes_on)
+        tell(&name, &removed, reporter)
     }
+}
+
+/// Asks in which state the guest was for its snapshot.
+///
+/// The power is that of now where the plan saw the VM off: somebody may have switched it on since, and what the
+/// tree says of a snapshot without memory is what a VM is after going back to it, off. A VM that was switched on
+/// only after its snapshot counts as running too; that claims less than it could, never more.
+///
+/// # Errors
+/// [`ErrorKind::State`] when the guest ran and did not come to rest as it was asked to; what the server says.
+async fn consistency(
+    session: &Session,
+    plan: &Plan,
+    policy: SnapshotPolicy,
+    snapshot: &Snapshot,
+) -> Result<Consistency> {
+    let failed = |error| refusal::explain(&plan.vm.path, error);
+    if !plan.runs() && is_off(session, &plan.vm.moref).await.map_err(failed)? {
+        return Ok(Consistency::PoweredOff);
+    }
+    if policy == SnapshotPolicy::Crash {
+        return Ok(Consistency::Crash);
+    }
+    // A server may take such a snapshot without the guest's help, and say so nowhere but in the tree.
+    if snapshot.is_quiesced().await.map_err(failed)? {
+        return Ok(Consistency::Quiesced);
+    }
+    let (reason, hint) = match plan.runs() {
+        true => ("the guest did not come to rest for the snapshot", refusal::CRASH_HINT),
+        false => ("it was switched on before its snapshot, so its guest was not asked to rest", "run it again"),
+    };
+    Err(Error::new(ErrorKind::State, format!("export {}: {reason}", plan.vm.path)).with_hint(hint))
+}
+
+async fn is_off(session: &Session, vm: &MoRef) -> vsphere::Result<bool> {
+    let path = "runtime.powerState";
+    let state: Option<VirtualMachinePowerState> = properties::read(session, vm, &[path]).await?.get(path)?;
+    Ok(state == Some(VirtualMachinePowerState::PoweredOff))
 }
 
 /// Says to whoever finds it what it is. Also how we know our own.
@@ -181,21 +220,37 @@ fn judge(found: &Found, noted: &[String]) -> Leftover {
     }
 }
 
-/// Removes what an earlier run of this export has left; mentions what another one may have.
-async fn clear_leftovers(
+/// Removes what earlier runs of this export have left under `noted` names, whatever is exported now; mentions
+/// what another export may have left, where snapshots are wanted. Returns false when something may still be there.
+pub(super) async fn clear_leftovers(
     session: &Session,
-    vm: &MoRef,
+    plan: &Plan,
+    policy: Option<SnapshotPolicy>,
     noted: &[String],
     reporter: &Reporter,
     cancel: &CancellationToken,
-) {
-    let found = match snapshot::list(session, vm).await {
-        Ok(found) => found,
+) -> bool {
+    let vm = &plan.vm.moref;
+    if policy.is_none() && noted.is_empty() {
+        return true;
+    }
+    let look = async {
+        // In this order: what is made between the two looks is seen by the second.
+        let busy = !noted.is_empty() && snapshot::is_busy(session, vm).await?;
+        Ok((busy, snapshot::list(session, vm).await?))
+    };
+    let (busy, found) = match unless(cancel, look).await {
+        Ok(seen) => seen,
         Err(error) => {
-            tracing::debug!(%error, "look for snapshots of earlier exports");
-            return;
+            if !noted.is_empty() {
+                let names = noted.join("`, `");
+                reporter
+                    .warning(&format!("cannot tell whether earlier exports have left the snapshot `{names}`: {error}"));
+            }
+            return noted.is_empty();
         }
     };
+    let mut cleared = !busy || noted.iter().all(|name| found.iter().any(|found| found.name == *name));
     for found in found {
         let name = &found.name;
         match judge(&found, noted) {
@@ -203,26 +258,30 @@ async fn clear_leftovers(
             Leftover::AnothersExport => reporter.warning(&format!(
                 "the VM has the snapshot `{name}` of another export; delete it in vSphere if none is running"
             )),
-            Leftover::Ours => {
-                let (moref, name) = (&found.moref, name.as_str());
-                let removed =
-                    with_patience(
-                        cancel,
-                        |give_up| async move { snapshot::remove(session, moref, name, &give_up).await },
-                    );
-                match removed.await {
-                    Ok(removed) if !removed.goes_on => {
-                        reporter.warning(&format!("removed the snapshot `{name}` that an earlier export had left"));
-                        tell(name, &Ok(removed), reporter);
-                    }
-                    removed => tell(name, &removed, reporter),
-                }
+            Leftover::Ours => cleared &= remove_leftover(session, &found, reporter, cancel).await,
+        }
+    }
+    cleared
+}
+
+/// Removes a snapshot of an earlier run. Returns false when it may still be there.
+async fn remove_leftover(session: &Session, found: &Found, reporter: &Reporter, cancel: &CancellationToken) -> bool {
+    let (moref, name) = (&found.moref, found.name.as_str());
+    let removal = |give_up| async move { snapshot::remove(session, moref, name, &give_up).await };
+    match with_patience(cancel, removal).await {
+        // Somebody else was quicker.
+        Err(error) if error.kind() == vsphere::ErrorKind::NotFound => true,
+        removed => {
+            let cleared = tell(name, &removed, reporter);
+            if cleared {
+                reporter.warning(&format!("removed the snapshot `{name}` that an earlier export had left"));
             }
+            cleared
         }
     }
 }
 
-/// Runs a removal with a token that asks it to let go some time after a stop.
+/// Runs work that ends with a removal with a token that asks it to let go some time after a stop.
 async fn with_patience<T, F>(cancel: &CancellationToken, removal: impl FnOnce(CancellationToken) -> F) -> T
 where
     F: Future<Output = T>,
@@ -241,18 +300,26 @@ where
     }
 }
 
-fn tell(name: &str, removed: &vsphere::Result<Removed>, reporter: &Reporter) {
+/// Says what a person should know of a removal. Returns false when the snapshot may still be there.
+fn tell(name: &str, removed: &vsphere::Result<Removed>, reporter: &Reporter) -> bool {
     match removed {
         Ok(removed) if removed.goes_on => {
             reporter.warning(&format!("the server is still removing the snapshot `{name}`; look whether it ends well"));
+            false
         }
-        Ok(removed) if removed.consolidation_needed => reporter.warning(
-            "the VM's disks need consolidation after the removal of the snapshot: in vSphere, Snapshots > Consolidate",
-        ),
-        Ok(_) => {}
+        Ok(removed) => {
+            if removed.consolidation_needed {
+                reporter.warning(
+                    "the VM's disks need consolidation after the removal of the snapshot: in vSphere, Snapshots > \
+                     Consolidate",
+                );
+            }
+            true
+        }
         Err(error) => {
             let reason = error.fault().map_or_else(|| error.to_string(), ToString::to_string);
-            reporter.warning(&format!("the snapshot `{name}` is left, delete it in vSphere: {reason}"));
+            reporter.warning(&format!("the snapshot `{name}` may be left, delete it in vSphere if so: {reason}"));
+            false
         }
     }
 }

@@ -186,7 +186,8 @@ async fn what_a_killed_run_has_left_the_next_run_removes_and_nothing_else() {
     let text =
         format!("{theirs}: made by hyper2kvm for one export of this VM; safe to delete once that export has ended");
     let new = NewSnapshot { name: theirs.into(), description: text, quiesce: false };
-    let another = Snapshot::create(&session, &vm, &new, &CancellationToken::new(), |_| {}).await.unwrap();
+    let never = CancellationToken::new();
+    let another = Snapshot::create(&session, &vm, &new, &never, &never, |_| {}).await.unwrap();
     tokio::task::block_in_place(|| killed_in_mid_copy(&lab));
     until("the copy's end", || lab.open("leases") == 0).await;
     assert_eq!(lab.open("snapshots"), 2, "{:#}", lab.soap());
@@ -198,7 +199,46 @@ async fn what_a_killed_run_has_left_the_next_run_removes_and_nothing_else() {
     assert!(said.contains("that an earlier export had left") && said.contains(theirs), "{said}");
     let left: Vec<_> = snapshot::list(&session, &vm).await.unwrap().into_iter().map(|found| found.name).collect();
     assert_eq!(left, ["before upgrade", theirs]);
-    another.remove(&CancellationToken::new()).await.unwrap();
+    another.remove(&never).await.unwrap();
     session.logout().await.unwrap();
-    assert!(fs::read_dir(lab.target()).unwrap().all(|entry| !entry.unwrap().path().ends_with(".db.export")));
+    assert!(!lab.files().contains(&".db.export".to_owned()), "{:?}", lab.files());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_run_has_left_is_removed_also_by_an_export_without_a_snapshot() {
+    let settings = Settings { bytes_per_second: Some(4 * MIB), lease_timeout_s: 1, ..Settings::default() };
+    let lab = Lab::with(&DB.replace("poweredOn", "poweredOff"), settings).await;
+    tokio::task::block_in_place(|| killed_in_mid_copy(&lab));
+    until("the copy's end", || lab.open("leases") == 0).await;
+    assert_eq!(lab.open("snapshots"), 1, "{:#}", lab.soap());
+    lab.change(|settings| (settings.bytes_per_second, settings.lease_timeout_s) = (None, 300));
+    let heard = Arc::new(Heard::default());
+    let observer = Arc::clone(&heard);
+    export(&lab.source(), &lab.request("db"), observer, CancellationToken::new()).await.unwrap();
+    assert!(heard.warnings().join("\n").contains("that an earlier export had left"), "{:?}", heard.warnings());
+    assert_eq!(lab.open("snapshots"), 0, "{:#}", lab.soap());
+    assert!(!lab.files().contains(&".db.export".to_owned()), "{:?}", lab.files());
+}
+
+#[tokio::test]
+async fn a_snapshot_that_stays_after_a_good_export_is_named_and_noted_for_the_next() {
+    let lab = Lab::with(&DB.replace("poweredOn", "poweredOff"), Settings::default()).await;
+    lab.rules(&[r#"{"when":{"method":"RemoveSnapshot_Task"},"then":{"deny":"VirtualMachine.State.RemoveSnapshot"}}"#]);
+    let heard = Arc::new(Heard::default());
+    let observer = Arc::clone(&heard);
+    let first = request(&lab, SnapshotPolicy::Crash);
+    let report = export(&lab.source(), &first, observer, CancellationToken::new()).await.unwrap();
+    let name = report.snapshot.unwrap().name;
+    assert!(heard.warnings().iter().any(|text| text.contains(&name) && text.contains("may be left")));
+    assert_eq!((lab.open("snapshots"), lab.open("leases")), (1, 0), "{:#}", lab.soap());
+    let claim = fs::read_to_string(lab.target().join(".db.export")).unwrap();
+    assert!(claim.contains(&name), "{claim}");
+    for file in lab.finished_files() {
+        fs::remove_file(lab.target().join(file)).unwrap();
+    }
+    lab.simulator.world().faults.remove_rules(None);
+    let heard = Arc::new(Heard::default());
+    lab.export_heard("db", &heard).await.unwrap();
+    assert!(heard.warnings().iter().any(|text| text.contains(&name) && text.contains("had left")));
+    assert!(!lab.files().contains(&".db.export".to_owned()), "{:?}", lab.files());
 }

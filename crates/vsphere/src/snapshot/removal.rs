@@ -2,6 +2,8 @@
 //!
 //! A VM is busy while a lease of it ends or a backup runs, so a refusal for its state is tried again.
 //! Once the server has begun, the merge may take hours on a busy disk; it needs no client.
+//!
+//! After a stop every call is bounded by half a minute, and nothing is tried again.
 
 use std::time::Duration;
 
@@ -76,12 +78,15 @@ pub(super) async fn insist(
         }
         // Nobody lets us in any more, and accounts lock; nor does a missing privilege come by waiting.
         let hopeless = matches!(error.kind(), ErrorKind::Login | ErrorKind::Permission);
-        if hopeless || attempt >= TRIES {
+        if hopeless || attempt >= TRIES || give_up.is_cancelled() {
             return Err(error);
         }
         warn!(%name, attempt, %error, "removing the snapshot again");
         attempt += 1;
-        tokio::time::sleep(delay).await;
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = give_up.cancelled() => return Err(error),
+        }
         delay *= 2;
     }
 }
@@ -91,7 +96,7 @@ async fn is_gone(session: &Session, vm: &MoRef, snapshot: &MoRef, error: &Error)
     if error.kind() == ErrorKind::Login {
         return false;
     }
-    match list(session, vm).await {
+    match soon(list(session, vm)).await {
         Ok(found) => found.iter().all(|found| found.moref != *snapshot),
         Err(error) => {
             debug!(%error, "cannot look at the snapshots");
@@ -103,9 +108,18 @@ async fn is_gone(session: &Session, vm: &MoRef, snapshot: &MoRef, error: &Error)
 /// Returns whether the server says that links are left to merge; one that does not say has none.
 async fn needs_consolidation(session: &Session, vm: &MoRef) -> bool {
     let path = "runtime.consolidationNeeded";
-    let said = properties::read(session, vm, &[path]).await.and_then(|object| object.get::<bool>(path));
+    let said = soon(properties::read(session, vm, &[path])).await.and_then(|object| object.get::<bool>(path));
     said.unwrap_or_else(|error| {
         debug!(%error, "the server does not say whether a consolidation is needed");
         None
     }) == Some(true)
+}
+
+/// Bounds a read on a way out: the patience of a read is that of somebody who waits for its result.
+pub(super) async fn soon<T>(read: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = |_| {
+        let context = format!("look after a snapshot: no answer within {} s", CALL_LIMIT.as_secs());
+        Err(Error::new(ErrorKind::Unreachable, context))
+    };
+    tokio::time::timeout(CALL_LIMIT, read).await.unwrap_or_else(late)
 }

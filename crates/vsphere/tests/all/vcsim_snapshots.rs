@@ -22,8 +22,8 @@ async fn a_snapshot_is_made_seen_and_removed_and_others_stay() {
     };
     let never = CancellationToken::new();
     let vm = inventory::find(&session, "DC0_H0_VM0").await.unwrap();
-    let foreign = Snapshot::create(&session, &vm.moref, &new("foreign"), &never, |_| {}).await.unwrap();
-    let ours = Snapshot::create(&session, &vm.moref, &new("ours"), &never, |_| {}).await.unwrap();
+    let foreign = Snapshot::create(&session, &vm.moref, &new("foreign"), &never, &never, |_| {}).await.unwrap();
+    let ours = Snapshot::create(&session, &vm.moref, &new("ours"), &never, &never, |_| {}).await.unwrap();
     assert_eq!(names(&session, &vm).await, ["foreign", "ours"]);
     assert!(!ours.remove(&never).await.unwrap().goes_on);
     assert_eq!(names(&session, &vm).await, ["foreign"]);
@@ -36,7 +36,10 @@ async fn a_snapshot_is_made_seen_and_removed_and_others_stay() {
 async fn a_dropped_snapshot_removes_itself() {
     let Some((_vcsim, session)) = session("a_dropped_snapshot_removes_itself", &[]).await else { return };
     let vm = inventory::find(&session, "DC0_H0_VM0").await.unwrap();
-    let made = Snapshot::create(&session, &vm.moref, &new("s"), &CancellationToken::new(), |_| {}).await.unwrap();
+    let made =
+        Snapshot::create(&session, &vm.moref, &new("s"), &CancellationToken::new(), &CancellationToken::new(), |_| {})
+            .await
+            .unwrap();
     drop(made);
     for _ in 0..500 {
         if names(&session, &vm).await.is_empty() {
@@ -53,8 +56,9 @@ async fn a_stop_leaves_no_snapshot() {
     let vm = inventory::find(&session, "DC0_H0_VM0").await.unwrap();
     let stopped = CancellationToken::new();
     stopped.cancel();
-    let error = Snapshot::create(&session, &vm.moref, &new("s"), &stopped, |_| {}).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Cancelled, "{error:?}");
+    let error = Snapshot::create(&session, &vm.moref, &new("s"), &stopped, &stopped, |_| {}).await.unwrap_err();
+    assert_eq!(error.error.kind(), ErrorKind::Cancelled, "{error:?}");
+    assert_eq!(error.removed.unwrap(), snapshot::Removed::default());
     assert_eq!(names(&session, &vm).await, Vec::<String>::new());
     session.logout().await.unwrap();
 }
@@ -65,7 +69,7 @@ async fn a_snapshot_that_somebody_else_has_removed_is_removed() {
     let Some((_vcsim, session)) = session(test, &[]).await else { return };
     let never = CancellationToken::new();
     let vm = inventory::find(&session, "DC0_H0_VM0").await.unwrap();
-    let made = Snapshot::create(&session, &vm.moref, &new("s"), &never, |_| {}).await.unwrap();
+    let made = Snapshot::create(&session, &vm.moref, &new("s"), &never, &never, |_| {}).await.unwrap();
     snapshot::remove(&session, made.moref(), "s", &never).await.unwrap();
     made.remove(&never).await.unwrap();
     session.logout().await.unwrap();
@@ -77,7 +81,7 @@ async fn a_snapshot_is_removed_also_when_the_session_is_gone() {
     let Some((_vcsim, session)) = session(test, &[]).await else { return };
     let never = CancellationToken::new();
     let vm = inventory::find(&session, "DC0_H0_VM0").await.unwrap();
-    let made = Snapshot::create(&session, &vm.moref, &new("s"), &never, |_| {}).await.unwrap();
+    let made = Snapshot::create(&session, &vm.moref, &new("s"), &never, &never, |_| {}).await.unwrap();
     let manager = session.content().session_manager.clone().unwrap();
     session.call(&manager, &Logout { this: manager.clone() }).await.unwrap();
     made.remove(&never).await.unwrap();

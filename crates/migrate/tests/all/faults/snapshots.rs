@@ -1,9 +1,10 @@
 //! Snapshots that cannot be made, exported or removed. `crate::snapshots` has the faults that settings play.
 
+use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use migrate::export::{Report, Request, SnapshotPolicy};
+use migrate::export::{Consistency, Report, Request, SnapshotPolicy};
 use migrate::{ErrorKind, Result};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -102,4 +103,59 @@ async fn a_stop_does_not_wait_for_ever_for_a_snapshot_that_is_never_made() {
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Cancelled);
     assert!(stopped.elapsed() < Duration::from_secs(60), "{:?}", stopped.elapsed());
     lab.assert_struck();
+    // The task goes on, so the snapshot may still come: somebody hears of it, and the next run looks for it.
+    let warnings = heard.warnings();
+    assert!(warnings.iter().any(|text| text.contains("may be left") && text.contains("at work")), "{warnings:?}");
+    let claim = fs::read_to_string(lab.target().join(".db.export")).unwrap();
+    assert!(claim.contains("hyper2kvm-export-"), "{claim}");
+}
+
+#[tokio::test]
+async fn a_wait_that_fails_says_nothing_about_the_snapshot_which_is_looked_for_and_removed() {
+    let gone = json!({"type": "ManagedObjectNotFound", "fields": {"obj": {"type": "Task", "id": "task-1"}}});
+    for (method, fault) in [
+        ("CreateFilter", gone.clone()),
+        ("WaitForUpdatesEx", gone),
+        ("WaitForUpdatesEx", json!({"type": "SystemError", "fields": {"reason": "r"}})),
+    ] {
+        // The first wait of an export is that for its snapshot.
+        let (lab, result) = exported(json!({"when": {"method": method}, "then": {"fault": fault}, "nth": 1})).await;
+        let error = result.unwrap_err();
+        assert!(error.chain().contains("make the snapshot"), "{method}: {}", error.chain());
+        assert_eq!(lab.calls("RemoveSnapshot_Task"), 1, "{method}");
+        assert!(!lab.files().contains(&".db.export".to_owned()), "{method}: {:?}", lab.files());
+    }
+}
+
+#[tokio::test]
+async fn a_spoilt_reply_that_named_a_lease_leaves_neither_lease_nor_snapshot() {
+    for edit in ["truncated", "html"] {
+        let (lab, result) = exported(json!({"when": {"method": "ExportSnapshot"}, "then": {"xml": edit}})).await;
+        result.unwrap_err();
+        assert_eq!(lab.calls("RemoveSnapshot_Task"), 1, "the lease was in its way");
+        let rule = json!({"when": {"method": "ExportVm"}, "then": {"xml": edit}, "nth": 1});
+        let lab = Lab::ruled(&RUNNING.replace("poweredOn", "poweredOff"), rule).await;
+        lab.failing_export("db").await;
+        lab.assert_struck();
+        lab.export("db").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_vm_that_is_switched_on_before_its_snapshot_is_not_called_off() {
+    let rule = json!({"when": {"method": "CreateSnapshot_Task"}, "then": {"power": {"state": "on"}}, "nth": 1});
+    for (policy, expected) in [(SnapshotPolicy::Crash, Some(Consistency::Crash)), (SnapshotPolicy::Quiesce, None)] {
+        let lab = Lab::ruled(&RUNNING.replace("poweredOn", "poweredOff"), rule.clone()).await;
+        let request = Request { snapshot: Some(policy), ..lab.request("db") };
+        let result = lab.run(&request, &Arc::default(), CancellationToken::new()).await;
+        lab.assert_struck();
+        match expected {
+            Some(expected) => assert_eq!(result.unwrap().snapshot.unwrap().consistency, expected),
+            None => {
+                let error = result.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::State, "{}", error.chain());
+                assert!(error.chain().contains("switched on"), "{}", error.chain());
+            }
+        }
+    }
 }
