@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use tokio::task::JoinSet;
+
 use super::Vm;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::properties::{self, Object};
 use crate::session::Session;
 use crate::wire::MoRef;
@@ -14,6 +16,9 @@ use crate::wire::generated::{AnyVirtualDevice, VirtualDisk};
 
 /// VMs asked about at a time: a reply of about a MiB.
 const PART_VMS: usize = 128;
+
+/// Parts that are asked about at the same time: the server works on one while another is read.
+const PARTS_AT_ONCE: usize = 3;
 
 const DEVICES: &str = "config.hardware.device";
 
@@ -23,19 +28,36 @@ const DEVICES: &str = "config.hardware.device";
 /// # Errors
 /// What the server says.
 pub async fn add_capacities(session: &Session, vms: &mut [Vm]) -> Result<()> {
-    for part in vms.chunks_mut(PART_VMS) {
-        let asked: Vec<MoRef> = part.iter().map(|vm| vm.moref.clone()).collect();
-        let mut sums = BTreeMap::new();
-        for object in properties::read_many(session, "VirtualMachine", &asked, &[DEVICES]).await? {
-            if let Some(sum) = sum(&object)? {
-                sums.insert(object.moref, sum);
-            }
+    let asked: Vec<MoRef> = vms.iter().map(|vm| vm.moref.clone()).collect();
+    let mut parts = asked.chunks(PART_VMS).map(<[MoRef]>::to_vec);
+    let mut sums = BTreeMap::new();
+    // Dropped with this future, it stops what is asked.
+    let mut asking = JoinSet::new();
+    loop {
+        while asking.len() < PARTS_AT_ONCE
+            && let Some(part) = parts.next()
+        {
+            let session = session.clone();
+            asking.spawn(async move { sums_of(&session, &part).await });
         }
-        for vm in part {
-            vm.capacity_bytes = sums.get(&vm.moref).copied();
-        }
+        let Some(answer) = asking.join_next().await else { break };
+        let broken = |error| Error::new(ErrorKind::Protocol, "read the capacities of disks").with_source(error);
+        sums.extend(answer.map_err(broken)??);
+    }
+    for vm in vms {
+        vm.capacity_bytes = sums.get(&vm.moref).copied();
     }
     Ok(())
+}
+
+async fn sums_of(session: &Session, vms: &[MoRef]) -> Result<Vec<(MoRef, i64)>> {
+    let mut sums = Vec::with_capacity(vms.len());
+    for object in properties::read_many(session, "VirtualMachine", vms, &[DEVICES]).await? {
+        if let Some(sum) = sum(&object)? {
+            sums.push((object.moref, sum));
+        }
+    }
+    Ok(sums)
 }
 
 fn sum(vm: &Object) -> Result<Option<i64>> {
