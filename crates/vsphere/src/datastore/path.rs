@@ -15,7 +15,9 @@ impl DatastorePath {
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix('[')?;
         // A name may have brackets of its own, as in `[store [1]] a`: the bracket before the blank ends it.
-        let (datastore, path) = rest.split_once("] ").or_else(|| rest.split_once(']'))?;
+        // Without a blank, a bracket at the end leaves nothing but the name of a datastore.
+        let tight = || rest.split_once(']').filter(|_| !rest.ends_with(']'));
+        let (datastore, path) = rest.split_once("] ").or_else(tight)?;
         let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
         let is_name = |part: &String| part != "." && part != ".." && !part.contains(char::is_control);
         let whole = !datastore.is_empty() && !parts.is_empty() && parts.iter().all(is_name);
