@@ -78,12 +78,14 @@ impl Any {
         Self(element)
     }
 
-    /// Wraps a list: `xsi:type="ArrayOfX"` with one child named after the type for each item.
+    /// Wraps a list: `xsi:type="ArrayOfX"` with one child named after the type for each item, which says
+    /// its type again, as vCenters do.
     pub fn list<T: Value>(values: &[T], encode: Encode) -> Self {
         let mut element = Element { xsi_type: Some(array_type::<T>()), ..Element::default() };
         for value in values {
             let mut item = Element::new(T::TYPE.name);
             value.fill(&mut item, encode);
+            item.xsi_type.get_or_insert_with(|| T::TYPE.to_xsi());
             element.children.push(item);
         }
         Self(element)

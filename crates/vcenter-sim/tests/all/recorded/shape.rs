@@ -80,8 +80,27 @@ impl Comparison {
             let found = recorded.children.iter().find(same);
             match found.or_else(|| recorded.children.iter().find(named).filter(|found| found.xsi_type.is_none())) {
                 Some(found) => self.element(&inner, found, child),
-                None => drop(self.unrecorded.insert(inner)),
+                // An item of another type than all recorded ones of a list, or a new name.
+                None => self.unmatched(inner, recorded, child),
             }
+        }
+    }
+
+    /// What no recorded child fits: a wrong type, or something that no recording shows.
+    fn unmatched(&mut self, path: String, recorded: &Element, ours: &Element) {
+        let types: BTreeSet<Option<&str>> = recorded
+            .children
+            .iter()
+            .filter(|child| child.name == ours.name)
+            .map(|child| child.xsi_type.as_ref().map(|xsi| xsi.name.as_str()))
+            .collect();
+        let own = ours.xsi_type.as_ref().map(|xsi| xsi.name.as_str());
+        // A list of several types may hold one more; that of one type may not, and none may lack it.
+        match (types.len(), types.first()) {
+            (0, _) => drop(self.unrecorded.insert(path)),
+            (1, Some(only)) => self.differ(&path, &format!("xsi:type {own:?} instead of {only:?}")),
+            _ if own.is_none() => self.differ(&path, &format!("no xsi:type instead of one of {types:?}")),
+            _ => drop(self.unrecorded.insert(format!("{path}:{}", own.unwrap_or_default()))),
         }
     }
 
