@@ -50,7 +50,7 @@ async fn qemu_img_reads_a_disk_whose_content_is_a_file() {
 }
 
 /// Has qemu-img make the raw disk.
-fn convert(qemu_img: &Path, vmdk: &Path, raw: &Path) {
+pub(crate) fn convert(qemu_img: &Path, vmdk: &Path, raw: &Path) {
     let output =
         Command::new(qemu_img).args(["convert", "-f", "vmdk", "-O", "raw"]).args([vmdk, raw]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use vcenter_sim::Simulator;
+use vcenter_sim::content::DiskContent;
 use vcenter_sim::faults::Settings;
 
-use crate::scene::scene;
+use crate::judge::convert;
+use crate::scene::{VM, scene};
 
 pub(crate) const USER: &str = "administrator@vsphere.local";
 pub(crate) const PASSWORD: &str = "simulated";
@@ -24,6 +26,21 @@ pub(crate) async fn run(mut command: Command) -> Output {
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
+/// Returns the guest's bytes in a disk file, as qemu-img reads them.
+pub(crate) fn guest_bytes(qemu_img: &Path, vmdk: &Path) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("disk.raw");
+    convert(qemu_img, vmdk, &image);
+    std::fs::read(image).unwrap()
+}
+
+/// Returns the guest's bytes as the simulator knows them.
+pub(crate) fn raw(content: &DiskContent) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(content.capacity_bytes()).unwrap()];
+    content.read_range(0, &mut bytes).unwrap();
+    bytes
+}
+
 pub(crate) fn govc(program: &Path, simulator: &Simulator, home: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("HOME", home).env("GOVC_URL", simulator.url()).env("GOVC_INSECURE", "1");
@@ -33,7 +50,8 @@ pub(crate) fn govc(program: &Path, simulator: &Simulator, home: &Path) -> Comman
 
 #[tokio::test(flavor = "multi_thread")]
 async fn govc_sees_the_vm_and_exports_what_was_sent() {
-    let Some(program) = judges::govc("govc_sees_the_vm_and_exports_what_was_sent") else { return };
+    let test = "govc_sees_the_vm_and_exports_what_was_sent";
+    let (Some(program), Some(qemu_img)) = (judges::govc(test), judges::qemu_img(test)) else { return };
     let simulator = simulator().await;
     let folder = tempfile::tempdir().unwrap();
     for (arguments, expected) in [
@@ -56,7 +74,8 @@ async fn govc_sees_the_vm_and_exports_what_was_sent() {
     assert!(output.status.success(), "{output:?}");
     for disk in 0..4 {
         let path = folder.path().join(format!("web 01/web 01-disk-{disk}.vmdk"));
-        assert!(path.metadata().is_ok_and(|file| file.len() > 0), "{}", path.display());
+        let content = simulator.world().exports.disk(VM, disk).unwrap();
+        assert!(guest_bytes(&qemu_img, &path) == raw(&content), "{}", path.display());
     }
     let report = simulator.world().soap.report();
     assert_eq!(report["lease_endings"]["completed"], 1, "{report:#}");

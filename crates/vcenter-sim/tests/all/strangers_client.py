@@ -3,8 +3,11 @@
 Arguments: port, user, password. Prints `ok` at the end; any difference is an exception.
 """
 
+import hashlib
+import ssl
 import sys
 import time
+import urllib.request
 
 from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim, vmodl
@@ -35,23 +38,52 @@ assert [disk.capacityInBytes for disk in disks] == [40 << 20, 2 << 20, 8 << 20, 
 assert content.searchIndex.FindByInventoryPath("/DC0/vm/web/web 01") == machine
 assert content.searchIndex.FindByInventoryPath("/DC0/vm/nothing") is None
 
-lease = machine.ExportVm()
+
+def fetch(url):
+    """Returns the bytes behind a URL of a lease; its ticket is all that it needs."""
+    unchecked = ssl._create_unverified_context()
+    with urllib.request.urlopen(url, context=unchecked, timeout=60) as reply:
+        return reply.read()
+
+
 collector = content.propertyCollector.CreatePropertyCollector()
 query = vmodl.query.PropertyCollector
-collector.CreateFilter(
-    query.FilterSpec(
-        objectSet=[query.ObjectSpec(obj=lease)],
-        propSet=[query.PropertySpec(type=vim.HttpNfcLease, pathSet=["state", "info", "error"])],
-    ),
-    True,
-)
-version, state = "", None
-while state != "ready":
-    updates = collector.WaitForUpdatesEx(version, query.WaitOptions(maxWaitSeconds=10))
-    assert updates is not None, "the lease did not get ready"
-    version = updates.version
-    for change in (c for f in updates.filterSet for o in f.objectSet for c in o.changeSet):
-        state = change.val if change.name == "state" else state
+
+
+def ready(lease):
+    """Waits with WaitForUpdatesEx until a lease is ready."""
+    waiting = collector.CreateFilter(
+        query.FilterSpec(
+            objectSet=[query.ObjectSpec(obj=lease)],
+            propSet=[query.PropertySpec(type=vim.HttpNfcLease, pathSet=["state", "info", "error"])],
+        ),
+        True,
+    )
+    version, state, deadline = "", None, time.monotonic() + 60
+    while state != "ready":
+        assert time.monotonic() < deadline, f"the lease is {state}"
+        updates = collector.WaitForUpdatesEx(version, query.WaitOptions(maxWaitSeconds=10))
+        assert updates is not None, "the lease did not get ready"
+        version = updates.version
+        for change in (c for f in updates.filterSet for o in f.objectSet for c in o.changeSet):
+            state = change.val if change.name == "state" else state
+    waiting.Destroy()
+    return lease
+
+
+# One disk as exporters bring it out: fetched, compared with the manifest, completed.
+lease = ready(machine.ExportVm())
+first = next(url for url in lease.info.deviceUrl if url.disk)
+lease.HttpNfcLeaseSetManifestChecksumType([vim.KeyValue(key=first.key, value="sha256")])
+body = fetch(first.url)
+assert body[:4] == b"KDMV", body[:4]
+[entry] = [entry for entry in lease.HttpNfcLeaseGetManifest() if entry.key == first.key]
+assert (entry.checksumType, entry.checksum) == ("sha256", hashlib.sha256(body).hexdigest()), entry
+assert entry.sha1 == hashlib.sha1(body).hexdigest(), entry
+assert (entry.size, entry.capacity, entry.disk) == (len(body), disks[0].capacityInBytes, True), entry
+lease.HttpNfcLeaseComplete()
+
+lease = ready(machine.ExportVm())
 assert len(lease.info.deviceUrl) >= 5 and lease.info.leaseTimeout == 300
 try:
     machine.PowerOn()
@@ -67,7 +99,9 @@ except vmodl.fault.ManagedObjectNotFound:
     pass
 
 task = machine.PowerOn()
+deadline = time.monotonic() + 60
 while task.info.state not in ("success", "error"):
+    assert time.monotonic() < deadline, "the VM was not switched on"
     time.sleep(0.02)
 assert task.info.state == "success" and machine.runtime.powerState == "poweredOn"
 try:

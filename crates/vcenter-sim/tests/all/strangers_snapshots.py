@@ -15,9 +15,16 @@ content = service.RetrieveContent()
 machine = content.searchIndex.FindByInventoryPath("/DC0/vm/a")
 
 
-def end(task):
-    while task.info.state not in ("success", "error"):
+def until(what, is_so):
+    """Waits for something that has to happen; a server that lets it be is a failure and no endless test."""
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline, f"waited too long for {what}"
         time.sleep(0.02)
+
+
+def end(task):
+    until(f"the end of {task}", lambda: task.info.state in ("success", "error"))
     if task.info.state == "error":
         raise task.info.error
     return task.info.result
@@ -64,8 +71,7 @@ except vim.fault.InvalidPowerState:
     pass
 assert machine.guest.toolsRunningStatus == "guestToolsRunning"
 machine.ShutdownGuest()
-while machine.runtime.powerState != "poweredOff":
-    time.sleep(0.02)
+until("the guest to shut down", lambda: machine.runtime.powerState == "poweredOff")
 end(machine.ReconfigVM_Task(remove))
 assert machine.config.changeTrackingEnabled
 assert not any(isinstance(d, vim.vm.device.VirtualCdrom) for d in machine.config.hardware.device)

@@ -2,11 +2,16 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use vcenter_sim::content::DiskContent;
 use vcenter_sim::{Inventory, Options, Simulator};
 
-use crate::strangers::{PASSWORD, USER, govc, run};
+use crate::strangers::{PASSWORD, USER, govc, guest_bytes, raw, run};
 use crate::typed::inventory;
+
+/// Longest wait for something that has to happen; never a measure of speed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const MORE: &str = "power = \"poweredOn\"\nguest_writes = 0.1\nisos = [\"[datastore1] iso/x.iso\"]\n";
 
@@ -26,7 +31,8 @@ async fn govc_says(program: &Path, simulator: &Simulator, home: &Path, arguments
 
 #[tokio::test(flavor = "multi_thread")]
 async fn govc_takes_shows_exports_and_removes_snapshots() {
-    let Some(program) = judges::govc("govc_takes_shows_exports_and_removes_snapshots") else { return };
+    let test = "govc_takes_shows_exports_and_removes_snapshots";
+    let (Some(program), Some(qemu_img)) = (judges::govc(test), judges::qemu_img(test)) else { return };
     let simulator = simulator().await;
     let folder = tempfile::tempdir().unwrap();
     let says = async |arguments: &[&str]| govc_says(&program, &simulator, folder.path(), arguments).await;
@@ -38,7 +44,13 @@ async fn govc_takes_shows_exports_and_removes_snapshots() {
     assert_eq!(says(&["snapshot.tree", "-vm", "a", "-C"]).await.trim(), "two");
     let folder_text = folder.path().to_str().unwrap();
     says(&["export.ovf", "-sha", "256", "-vm", "a", "-snapshot", "one", folder_text]).await;
-    assert!(folder.path().join("a/a-disk-0.vmdk").metadata().is_ok_and(|file| file.len() > 0));
+    let world = simulator.world();
+    for disk in 0..2 {
+        let base = world.exports.disk("DC0/vm/a", disk).unwrap();
+        let kept = DiskContent::layered(&base, disk, &world.soap.deltas("DC0/vm/a", Some("one")).unwrap());
+        let path = folder.path().join(format!("a/a-disk-{disk}.vmdk"));
+        assert!(guest_bytes(&qemu_img, &path) == raw(&kept), "{}", path.display());
+    }
     says(&["snapshot.remove", "-vm", "a", "one"]).await;
     let tree = says(&["snapshot.tree", "-vm", "a"]).await;
     assert!(tree.starts_with("two\n") && !tree.contains("one"), "{tree}");
@@ -65,7 +77,10 @@ async fn govc_switches_vms_and_changes_drives() {
     {
         says(&["vm.power", flag, "a"]).await;
         // Nobody waits for a guest.
-        while flag == "-s" && power().await != expected {}
+        let deadline = Instant::now() + PATIENCE;
+        while flag == "-s" && power().await != expected {
+            assert!(Instant::now() < deadline, "the guest did not shut down");
+        }
         assert_eq!(power().await, expected, "{flag}");
     }
     says(&["device.remove", "-vm", "a", "cdrom-3000"]).await;

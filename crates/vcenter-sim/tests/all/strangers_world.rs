@@ -6,7 +6,7 @@ use std::process::Command;
 use vcenter_sim::{Inventory, Options, Simulator};
 
 use crate::lab::lab;
-use crate::strangers::{govc, run};
+use crate::strangers::{govc, guest_bytes, raw, run};
 
 async fn start(inventory: Inventory) -> Simulator {
     Simulator::start(inventory, Options::default()).await.unwrap()
@@ -79,7 +79,8 @@ async fn govc_follows_the_tasks_of_a_vm_to_their_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn govc_takes_an_esxi_host_for_one_and_exports_from_it() {
-    let Some(program) = judges::govc("govc_takes_an_esxi_host_for_one_and_exports_from_it") else { return };
+    let test = "govc_takes_an_esxi_host_for_one_and_exports_from_it";
+    let (Some(program), Some(qemu_img)) = (judges::govc(test), judges::qemu_img(test)) else { return };
     let simulator = start(Inventory::scenario("esxi").unwrap()).await;
     let target = tempfile::tempdir().unwrap();
     let target = target.path().to_str().unwrap();
@@ -97,7 +98,8 @@ async fn govc_takes_an_esxi_host_for_one_and_exports_from_it() {
     )
     .await;
     let disk = Path::new(target).join("router/router-disk-0.vmdk");
-    assert!(disk.metadata().is_ok_and(|file| file.len() > 1 << 20), "{}", disk.display());
+    let content = simulator.world().exports.disk("ha-datacenter/vm/router", 0).unwrap();
+    assert!(guest_bytes(&qemu_img, &disk) == raw(&content), "{}", disk.display());
     assert_eq!(simulator.world().soap.report()["lease_endings"]["completed"], 1);
 }
 
