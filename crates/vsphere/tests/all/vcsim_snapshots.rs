@@ -54,9 +54,9 @@ async fn a_dropped_snapshot_removes_itself() {
 async fn a_stop_leaves_no_snapshot() {
     let Some((_vcsim, session)) = session("a_stop_leaves_no_snapshot", &[]).await else { return };
     let vm = inventory::find(&session, "DC0_H0_VM0").await.unwrap();
-    let stopped = CancellationToken::new();
+    let (stopped, never) = (CancellationToken::new(), CancellationToken::new());
     stopped.cancel();
-    let error = Snapshot::create(&session, &vm.moref, &new("s"), &stopped, &stopped, |_| {}).await.unwrap_err();
+    let error = Snapshot::create(&session, &vm.moref, &new("s"), &stopped, &never, |_| {}).await.unwrap_err();
     assert_eq!(error.error.kind(), ErrorKind::Cancelled, "{error:?}");
     assert_eq!(error.removed.unwrap(), snapshot::Removed::default());
     assert_eq!(names(&session, &vm).await, Vec::<String>::new());
