@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -184,12 +184,21 @@ impl Lease {
     /// Asks whether the lease still holds, for whoever has seen something that its end would explain.
     /// Returns why it does not; `None` also when the server cannot be asked.
     pub async fn gone(&self) -> Option<String> {
-        let percent = self.percent.load(Ordering::Relaxed);
-        let call = HttpNfcLeaseProgress { this: self.moref.clone(), percent };
-        let error = self.session.call_within(&self.moref, &call, RENEW_CALL).await.err()?;
-        let over =
-            matches!(error.kind(), ErrorKind::NotFound | ErrorKind::State | ErrorKind::SessionLost | ErrorKind::Login);
-        over.then(|| error.fault().map_or_else(|| error.to_string(), ToString::to_string))
+        // Not a renewal: that may fail for reasons of its own.
+        let read = properties::read(&self.session, &self.moref, &["state", "error"]);
+        match timeout(RENEW_CALL, read).await.ok()? {
+            Ok(object) => match object.get::<HttpNfcLeaseState>("state") {
+                Ok(Some(HttpNfcLeaseState::Error | HttpNfcLeaseState::Done)) => {
+                    let fault = object.get::<LocalizedMethodFault>("error").ok().flatten();
+                    Some(fault.map_or_else(|| "it gives no reason".to_owned(), |fault| words(&fault)))
+                }
+                _ => None,
+            },
+            Err(error) => {
+                let over = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::SessionLost | ErrorKind::Login);
+                over.then(|| error.fault().map_or_else(|| error.to_string(), ToString::to_string))
+            }
+        }
     }
 
     /// Asks the host to hash with SHA-256 what it sends. Returns false where the server cannot; its
@@ -332,6 +341,14 @@ async fn wait_ready(session: &Session, moref: &MoRef) -> Result<HttpNfcLeaseInfo
     match object.get::<LocalizedMethodFault>("error")? {
         Some(fault) => Err(Error::from_fault(doing, &fault)),
         None => Err(Error::new(ErrorKind::Fault, doing).with_source("no reason given")),
+    }
+}
+
+/// Returns what a fault says, or its name.
+fn words(fault: &LocalizedMethodFault) -> String {
+    match &fault.localized_message {
+        Some(text) if !text.is_empty() => text.clone(),
+        _ => fault.fault.type_name().to_owned(),
     }
 }
 
