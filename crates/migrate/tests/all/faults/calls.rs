@@ -30,7 +30,8 @@ async fn a_session_that_dies_with_the_lease_fails_the_export_and_says_so() {
         let error = result.expect_err(method);
         let chain = error.chain();
         assert!(chain.contains("session") || chain.contains("lease"), "{method}: {chain}");
-        assert!(lab.soap()["sessions"]["logins"].as_u64().unwrap() <= 2, "{method}: {:#}", lab.soap());
+        // The first, its renewal, and one more where a lease that nobody can name is let go with its session.
+        assert!(lab.soap()["sessions"]["logins"].as_u64().unwrap() <= 3, "{method}: {:#}", lab.soap());
     }
 }
 
