@@ -17,18 +17,20 @@
 //! | F10 HEAD lies | nothing: HEAD is never asked | `streams`, `folder` |
 //! | F12 flipped byte, wrong manifest | `Verification` naming the file; no manifest: own checksums | `streams` |
 //! | F13 lease fails, times out, vanishes | error with the server's reason; failed renewals and aborts are repeated | `leases` |
-//! | F14 damaged format | `Verification` naming the file, though the manifest agrees | `formats` |
+//! | F14 damaged format | `Verification` naming the file, though the manifest agrees; a grain that inflates short is found where the disk is read | `formats` |
 //! | F15 wrong host, wrong certificate | error `Unreachable` or `Certificate` | `hosts` |
 //! | F17, F24 snapshot task fails, never ends, is refused | error with the reason; a stop does not wait for ever; a removal is repeated | `snapshots`, `crate::snapshots` |
 //! | F19 VM moves | lease goes on: right package; lease fails: error with the reason | `vms` |
 //! | F20 VM switched on | error `State`: what was copied is of no one moment | `vms` |
 //! | F21 missing image | error with the file's name | `vms` |
 //! | F22, F23 no privilege, no licence | error `Permission` naming privilege and object, or the server's words | `vms` |
+//! | F25 consolidation needed | a right package, and a warning that says what to do | `crate::snapshots` |
 //! | F27 no descriptor | error with the server's reasons | `calls` |
 //! | F28 no XML, too much of it | error `Server`; an unknown type is passed over | `calls` |
 //! | F29 stalled handshake, refused connection, maintenance | begun again; refused for ever: error `Unreachable`; maintenance: error `State` | `hosts` |
 //! | F30 wrong clock | nothing | `calls` |
 //! | F31 streams refused | waits for its other streams to end | `hosts` |
+//! | F32 eleven disks, two files of one name, 4 TB of holes | a right package | `crate::worlds` |
 
 mod calls;
 mod folder;
