@@ -34,6 +34,8 @@ pub(super) enum Task {
         index: u64,
         /// What the journal has of it.
         kept: Option<ChunkState>,
+        /// What lies in it, from its start to its end.
+        extents: Vec<Extent>,
     },
 }
 
@@ -68,14 +70,18 @@ fn tasks(chunks: Chunks, window: Range<u64>, extents: &[Extent], start: &Progres
         while extents.get(at).is_some_and(|extent| extent.range.end <= range.start) {
             at += 1;
         }
-        let inside = extents[at..].iter().take_while(|extent| extent.range.start < range.end);
-        let zero = inside.into_iter().all(|extent| extent.kind == ExtentKind::Zero);
+        let inside = || extents[at..].iter().take_while(|extent| extent.range.start < range.end);
+        let zero = inside().all(|extent| extent.kind == ExtentKind::Zero);
         let kept = start.chunk(index);
         // The source may know less than the journal: a chunk that was read as zeros is one.
         let whole_zero =
             kept.is_some_and(|kept| kept.value == ChunkValue::Zero && kept.len_bytes == chunks.len_bytes(index));
         if !zero && !whole_zero {
-            found.push_back(Task::Chunk { index, kept });
+            let clipped = |extent: &Extent| Extent {
+                range: extent.range.start.max(range.start)..extent.range.end.min(range.end),
+                kind: extent.kind,
+            };
+            found.push_back(Task::Chunk { index, kept, extents: inside().map(clipped).collect() });
             continue;
         }
         match found.back_mut() {

@@ -2,7 +2,7 @@
 
 use transfer::chunk::ChunkHasher;
 use transfer::journal::{ChunkState, Entry};
-use transfer::{Error, ErrorKind, ExtentKind, Order, Result};
+use transfer::{Error, ErrorKind, Extent, ExtentKind, Order, Result};
 
 use super::plan::Task;
 use super::{InWork, PIECE_BYTES, Shared, Slot, lock_slot};
@@ -33,9 +33,9 @@ impl Shared<'_> {
     }
 
     fn work(&self, task: &Task, slot: &Slot, buffer: &mut [u8]) -> Result<()> {
-        match *task {
-            Task::Zero { first, count, kept } => self.zero(first, count, kept),
-            Task::Chunk { index, kept } => self.chunk(index, kept, slot, buffer),
+        match task {
+            Task::Zero { first, count, kept } => self.zero(*first, *count, *kept),
+            Task::Chunk { index, kept, extents } => self.chunk(*index, *kept, extents, slot, buffer),
         }
     }
 
@@ -59,20 +59,26 @@ impl Shared<'_> {
         Ok(())
     }
 
-    fn chunk(&self, index: u64, kept: Option<ChunkState>, slot: &Slot, buffer: &mut [u8]) -> Result<()> {
+    fn chunk(
+        &self,
+        index: u64,
+        kept: Option<ChunkState>,
+        extents: &[Extent],
+        slot: &Slot,
+        buffer: &mut [u8],
+    ) -> Result<()> {
         let range = self.start.chunks().range(index);
         let hasher = self.kept_part(index, kept, buffer)?;
         let kept_bytes = hasher.len_bytes();
         self.observer.settled(kept_bytes);
         *lock_slot(slot) = Some(InWork { chunk: index, hasher, journaled_bytes: kept_bytes });
         let mut at = range.start + kept_bytes;
-        if at < range.end {
-            for extent in self.ends.source.extents(at..range.end)? {
-                while at < extent.range.end {
-                    let len = (extent.range.end - at).min(PIECE_BYTES as u64);
-                    self.piece(at, len, extent.kind == ExtentKind::Zero, slot, buffer)?;
-                    at += len;
-                }
+        // The extents tile the chunk; those before `at` are kept.
+        for extent in extents {
+            while at < extent.range.end {
+                let len = (extent.range.end - at).min(PIECE_BYTES as u64);
+                self.piece(at, len, extent.kind == ExtentKind::Zero, slot, buffer)?;
+                at += len;
             }
         }
         let finished = lock_slot(slot).take().and_then(|mut work| work.take_entry());
