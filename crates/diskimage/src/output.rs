@@ -16,6 +16,8 @@ pub use file::FileOutput;
 pub(crate) use life::{Life, admit};
 pub use memory::{MemoryOutput, OutputCalls};
 
+pub(crate) use crate::vmdk::grain::is_zero;
+
 use std::fmt;
 use std::io;
 
@@ -122,11 +124,6 @@ pub(crate) fn write_over(output: &dyn Output, offset: u64, bytes: &[u8]) -> io::
             output.write_all_at(run, place)
         }
     })
-}
-
-/// Returns whether all bytes are zero.
-pub(crate) fn is_zero(bytes: &[u8]) -> bool {
-    crate::vmdk::grain::is_zero(bytes)
 }
 
 #[cfg(test)]
