@@ -42,6 +42,14 @@ pub enum ProblemKind {
     Cancelled,
     /// A limit of the daemon is reached, or it is stopping; the same request may succeed later.
     Busy,
+    /// The daemon does not know who asks: no token, or one that it never gave out or has expired.
+    Unauthorized,
+    /// The daemon knows who asks, and they may not; or the request comes from a foreign web page.
+    Forbidden,
+    /// The request is larger than the daemon reads.
+    TooLarge,
+    /// Too many requests in a short time; the same one may succeed later.
+    TooMany,
     /// A bug of ours.
     Internal,
     /// A word of a newer daemon that this version does not know.
@@ -51,7 +59,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind that this version can write.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::Usage,
         Self::NotFound,
         Self::Method,
@@ -65,6 +73,10 @@ impl ProblemKind {
         Self::Server,
         Self::Cancelled,
         Self::Busy,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::TooLarge,
+        Self::TooMany,
         Self::Internal,
     ];
 
@@ -84,6 +96,10 @@ impl ProblemKind {
             Self::Server => "server",
             Self::Cancelled => "cancelled",
             Self::Busy => "busy",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::TooLarge => "too_large",
+            Self::TooMany => "too_many",
             Self::Internal => "internal",
             Self::Unknown => "unknown",
         }
@@ -105,6 +121,10 @@ impl ProblemKind {
             Self::Server => "source answered with a fault",
             Self::Cancelled => "cancelled",
             Self::Busy => "busy",
+            Self::Unauthorized => "token missing or not known",
+            Self::Forbidden => "not allowed",
+            Self::TooLarge => "request too large",
+            Self::TooMany => "too many requests",
             Self::Internal => "internal error",
             Self::Unknown => "unknown problem",
         }

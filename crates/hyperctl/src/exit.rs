@@ -83,11 +83,11 @@ impl Exit {
             ProblemKind::Login => Self::Login,
             ProblemKind::Unreachable => Self::Unreachable,
             ProblemKind::Certificate => Self::Certificate,
-            ProblemKind::Permission => Self::Denied,
+            ProblemKind::Permission | ProblemKind::Unauthorized | ProblemKind::Forbidden => Self::Denied,
             ProblemKind::Target => Self::Target,
             ProblemKind::Verification => Self::Verification,
             ProblemKind::Cancelled => Self::Cancelled,
-            // State, server, busy, internal, method, and what a newer daemon may say.
+            // State, server, busy, too large, too many, internal, method, and what a newer daemon may say.
             _ => Self::Refused,
         }
     }
@@ -125,6 +125,10 @@ mod tests {
             (ProblemKind::Server, 1),
             (ProblemKind::Cancelled, 6),
             (ProblemKind::Busy, 1),
+            (ProblemKind::Unauthorized, 5),
+            (ProblemKind::Forbidden, 5),
+            (ProblemKind::TooLarge, 1),
+            (ProblemKind::TooMany, 1),
             (ProblemKind::Internal, 1),
             (ProblemKind::Unknown, 1),
         ] {

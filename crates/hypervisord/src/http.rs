@@ -17,6 +17,8 @@ mod jobs;
 mod reply;
 mod source;
 
+pub use reply::Refusal;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};

@@ -4,6 +4,7 @@
 //!  main ─► args ─► private ──┬─► http      routes of /api/v1, thin
 //!                            ├─► jobs      who owns each job's state; runs them; folds their progress
 //!                            ├─► engine    what runs a job: `migrate`, or a twin under test
+//!                            ├─► caller    who asks, and what they may do
 //!                            └─► problems  the one table from errors to HTTP
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! What it does not do: nothing about vSphere or disks (that is `migrate`), nothing for a terminal.
 
 pub mod args;
+pub mod caller;
 pub mod engine;
 pub mod http;
 pub mod jobs;

@@ -11,8 +11,8 @@
 //! | cancelled | cancelled | 409 | the job was stopped |
 //! | internal, anything newer | internal | 500 | a bug of ours |
 //!
-//! And from the daemon itself: method 405, busy 503. `hyperctl` turns the kinds, never the
-//! statuses, into exit codes.
+//! And from the daemon itself: unauthorized 401, forbidden 403, method 405, too large 413, too many 429,
+//! busy 503. `hyperctl` turns the kinds, never the statuses, into exit codes.
 
 use hyper_api::{Problem, ProblemKind};
 
@@ -39,11 +39,14 @@ pub fn kind_of(kind: migrate::ErrorKind) -> ProblemKind {
 pub const fn status_of(kind: ProblemKind) -> u16 {
     match kind {
         ProblemKind::Usage => 400,
-        ProblemKind::Permission => 403,
+        ProblemKind::Unauthorized => 401,
+        ProblemKind::Permission | ProblemKind::Forbidden => 403,
         ProblemKind::NotFound => 404,
         ProblemKind::Method => 405,
         ProblemKind::State | ProblemKind::Cancelled => 409,
+        ProblemKind::TooLarge => 413,
         ProblemKind::Target => 422,
+        ProblemKind::TooMany => 429,
         ProblemKind::Login
         | ProblemKind::Unreachable
         | ProblemKind::Certificate
@@ -98,8 +101,16 @@ mod tests {
         ] {
             assert_eq!((kind_of(error), status_of(kind_of(error))), (kind, status), "{error:?}");
         }
-        assert_eq!(status_of(ProblemKind::Method), 405);
-        assert_eq!(status_of(ProblemKind::Busy), 503);
+        for (kind, status) in [
+            (ProblemKind::Unauthorized, 401),
+            (ProblemKind::Forbidden, 403),
+            (ProblemKind::Method, 405),
+            (ProblemKind::TooLarge, 413),
+            (ProblemKind::TooMany, 429),
+            (ProblemKind::Busy, 503),
+        ] {
+            assert_eq!(status_of(kind), status, "{kind:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::problems::problem;
 
 /// A problem as a reply: its status, its media type, itself as JSON.
 #[derive(Debug)]
-pub(super) struct Refusal(Box<Problem>);
+pub struct Refusal(Box<Problem>);
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
