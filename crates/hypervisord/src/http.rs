@@ -1,4 +1,4 @@
-//! The routes of `/api/v1`. Thin: each reads a request, asks [`Jobs`] or the engine, and writes a
+//! The routes of `/api/v1`, each with what it takes to call it. Thin: each reads a request, asks [`Jobs`] or the engine, and writes a
 //! wire type; every error is a problem of the one table in [`crate::problems`].
 //!
 //! | route | reply |
@@ -15,13 +15,14 @@
 pub mod events;
 mod jobs;
 mod reply;
+mod route;
 mod source;
 
 pub use reply::Refusal;
+pub use route::{Need, Route};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
 
 use crate::engine::Configured;
 use crate::jobs::Jobs;
@@ -38,16 +39,16 @@ pub struct State {
     pub jobs: Jobs,
 }
 
-/// Returns the routes over `state`.
+/// Returns every route, with what it takes to call it.
+pub fn routes() -> Vec<Route> {
+    [source::routes(), jobs::routes(), events::routes()].into_iter().flatten().collect()
+}
+
+/// Returns the routes over `state`. Nobody guards them here: that is for whoever serves them.
 pub fn router(state: State) -> Router {
-    Router::new()
-        .route("/healthz", get(source::healthz))
-        .route("/api/v1/info", get(source::info))
-        .route("/api/v1/vms", get(source::vms))
-        .route("/api/v1/jobs", get(jobs::list).post(jobs::submit))
-        .route("/api/v1/jobs/{id}", get(jobs::one))
-        .route("/api/v1/jobs/{id}/events", get(events::events))
-        .route("/api/v1/jobs/{id}/cancel", post(jobs::cancel))
+    routes()
+        .into_iter()
+        .fold(Router::new(), |router, route| route.add_to(router))
         .fallback(reply::no_such_route)
         .method_not_allowed_fallback(reply::no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

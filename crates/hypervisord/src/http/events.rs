@@ -15,12 +15,12 @@ use axum::extract::{self, Path};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use hyper_api::{Job, JobId, sse};
+use hyper_api::{Job, JobId, Role, sse};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::State;
 use super::reply::Refusal;
+use super::{Need, Route, State};
 
 /// The least time between two pictures of the same state and phase.
 const SPACING: Duration = Duration::from_millis(100);
@@ -28,11 +28,11 @@ const SPACING: Duration = Duration::from_millis(100);
 /// The longest silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-pub(super) async fn events(
-    state: extract::State<State>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+pub(super) fn routes() -> Vec<Route> {
+    vec![Route::get("/api/v1/jobs/{id}/events", Need::Role(Role::Read), events)]
+}
+
+async fn events(state: extract::State<State>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Refusal> {
     let pictures = state.jobs.watch(&JobId::new(id))?;
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let follower = Follower { pictures, seen, last: None, ended: false };

@@ -8,13 +8,23 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{self, Path};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use hyper_api::{ExportSpec, Job, JobId, JobList, ProblemKind};
+use hyper_api::{ExportSpec, Job, JobId, JobList, ProblemKind, Role};
 
-use super::State;
 use super::reply::Refusal;
+use super::{Need, Route, State};
 use crate::problems::problem;
 
-pub(super) async fn submit(
+pub(super) fn routes() -> Vec<Route> {
+    let (read, operate) = (Need::Role(Role::Read), Need::Role(Role::Operate));
+    vec![
+        Route::get("/api/v1/jobs", read, list),
+        Route::post("/api/v1/jobs", operate, submit),
+        Route::get("/api/v1/jobs/{id}", read, one),
+        Route::post("/api/v1/jobs/{id}/cancel", operate, cancel),
+    ]
+}
+
+async fn submit(
     state: extract::State<State>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<impl IntoResponse, Refusal> {
@@ -27,21 +37,18 @@ pub(super) async fn submit(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Job::clone(&job))))
 }
 
-pub(super) async fn list(state: extract::State<State>) -> Json<JobList> {
+async fn list(state: extract::State<State>) -> Json<JobList> {
     let jobs: Vec<_> = state.jobs.list().iter().map(|job| Job::clone(job)).collect();
     Json(JobList { total: jobs.len().try_into().unwrap_or(u64::MAX), jobs })
 }
 
-pub(super) async fn one(state: extract::State<State>, Path(id): Path<String>) -> Result<Json<Job>, Refusal> {
+async fn one(state: extract::State<State>, Path(id): Path<String>) -> Result<Json<Job>, Refusal> {
     let pictures = state.jobs.watch(&JobId::new(id))?;
     let job = Job::clone(&pictures.borrow());
     Ok(Json(job))
 }
 
-pub(super) async fn cancel(
-    state: extract::State<State>,
-    Path(id): Path<String>,
-) -> Result<(StatusCode, Json<Job>), Refusal> {
+async fn cancel(state: extract::State<State>, Path(id): Path<String>) -> Result<(StatusCode, Json<Job>), Refusal> {
     let job = state.jobs.cancel(&JobId::new(id))?;
     Ok((StatusCode::ACCEPTED, Json(Job::clone(&job))))
 }

@@ -5,19 +5,28 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{self, Query};
-use hyper_api::{Info, ProblemKind, VmList};
+use hyper_api::{Info, ProblemKind, Role, VmList};
 use serde::Deserialize;
 
-use super::State;
 use super::reply::Refusal;
+use super::{Need, Route, State};
 use crate::problems::problem;
 use crate::{jobs, problems};
 
-pub(super) async fn healthz() -> Json<serde_json::Value> {
+pub(super) fn routes() -> Vec<Route> {
+    let read = Need::Role(Role::Read);
+    vec![
+        Route::get("/healthz", Need::Nothing, healthz),
+        Route::get("/api/v1/info", read, info),
+        Route::get("/api/v1/vms", read, vms),
+    ]
+}
+
+async fn healthz() -> Json<serde_json::Value> {
     Json(serde_json::json!({ "status": "ok" }))
 }
 
-pub(super) async fn info(state: extract::State<State>) -> Json<Info> {
+async fn info(state: extract::State<State>) -> Json<Info> {
     let (source, source_problem) = match &state.configured.engine {
         Ok((name, _)) => (Some(name.clone()), None),
         Err(problem) => (None, Some(problem.clone())),
@@ -34,7 +43,7 @@ pub(super) struct Wanted {
     capacities: bool,
 }
 
-pub(super) async fn vms(
+async fn vms(
     state: extract::State<State>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<VmList>, Refusal> {

@@ -1,0 +1,67 @@
+//! One route: method, path, what it takes to call it, and who answers.
+//!
+//! Each area of the API lists its routes as values, and the router and the guard are both made of
+//! the same list: a route without a word about who may call it cannot be written.
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use hyper_api::Role;
+
+use super::State;
+
+/// What it takes to call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: anybody who can connect.
+    Nothing,
+    /// A caller with this role, or one that may more.
+    Role(Role),
+}
+
+/// One route.
+#[derive(Debug)]
+pub struct Route {
+    method: Method,
+    path: &'static str,
+    need: Need,
+    handler: MethodRouter<State>,
+}
+
+impl Route {
+    /// Makes a route that reads.
+    pub fn get<H: Handler<T, State>, T: 'static>(path: &'static str, need: Need, handler: H) -> Self {
+        Self { method: Method::GET, path, need, handler: on(MethodFilter::GET, handler) }
+    }
+
+    /// Makes a route that acts.
+    pub fn post<H: Handler<T, State>, T: 'static>(path: &'static str, need: Need, handler: H) -> Self {
+        Self { method: Method::POST, path, need, handler: on(MethodFilter::POST, handler) }
+    }
+
+    /// Makes a route that takes something away.
+    pub fn delete<H: Handler<T, State>, T: 'static>(path: &'static str, need: Need, handler: H) -> Self {
+        Self { method: Method::DELETE, path, need, handler: on(MethodFilter::DELETE, handler) }
+    }
+
+    /// Returns the method; one that reads stands for HEAD as well.
+    pub const fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Returns the path, with its variables in braces.
+    pub const fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// Returns what it takes.
+    pub const fn need(&self) -> Need {
+        self.need
+    }
+
+    /// Adds the route to a router.
+    pub(super) fn add_to(self, router: Router<State>) -> Router<State> {
+        router.route(self.path, self.handler)
+    }
+}
