@@ -16,6 +16,7 @@
 
 pub mod args;
 pub mod caller;
+pub mod config;
 pub mod engine;
 pub mod http;
 pub mod jobs;
