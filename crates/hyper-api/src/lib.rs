@@ -6,7 +6,7 @@
 //! * Fields are only added, never renamed; a reader ignores fields and words that it does not know
 //!   ([`Phase::Unknown`], [`ProblemKind::Unknown`]). `tests/samples` keeps what older versions wrote.
 //! * Sizes are bytes, rates bytes per second, durations name their unit; times are RFC 3339 in UTC with `Z`.
-//! * No type has a field for a secret.
+//! * No type has a field for a secret, but for the one reply that shows a new token ([`NewToken`]).
 //!
 //! What this crate does not do: no vSphere, no disks, no terminal. `hypervisord` serves these
 //! types, `hyperctl` reads them; they meet nowhere else.
@@ -20,6 +20,7 @@ mod report;
 mod role;
 mod snapshot;
 pub mod sse;
+mod token;
 mod vm;
 
 pub use info::Info;
@@ -29,4 +30,5 @@ pub use progress::{Amounts, FileProgress, Progress};
 pub use report::{FileReport, Proof, Report};
 pub use role::{NoRole, Role};
 pub use snapshot::{Consistency, SnapshotPolicy, SnapshotReport};
+pub use token::{NewToken, Token, TokenList, TokenSpec};
 pub use vm::{Vm, VmList};

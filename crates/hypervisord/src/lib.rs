@@ -14,6 +14,7 @@
 //!
 //! What it does not do: nothing about vSphere or disks (that is `migrate`), nothing for a terminal.
 
+pub mod accounts;
 pub mod args;
 pub mod caller;
 pub mod config;
@@ -22,4 +23,6 @@ pub mod http;
 pub mod jobs;
 pub mod logging;
 pub mod private;
+mod private_file;
 pub mod problems;
+pub mod tokens;

@@ -146,7 +146,9 @@ impl Layers {
             if let Some(same) = older::as_toml(text) {
                 bail!("read the configuration {shown}: it is of the older form (YAML), which is not read\n{same}");
             }
-            return Err(error).with_context(|| format!("read the configuration {shown}"));
+            // Not the error's own text, which shows the line: a password may stand in it.
+            let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+            bail!("read the configuration {shown}: line {line}: {}", error.message());
         }
         let table: toml::Table = toml::from_str(text).with_context(|| format!("read the configuration {shown}"))?;
         let in_file = |key: &&Key| super::example::lookup(&table, key.name).is_some();
@@ -268,13 +270,21 @@ mod tests {
         let none = Flags::default();
         for (text, why) in [
             (refusal("[auth]\nloopbak = \"open\"", &[], &none), "loopbak"),
-            (refusal("[auth]\nloopback = \"maybe\"", &[], &none), "maybe"),
+            (refusal("[auth]\nloopback = \"maybe\"", &[], &none), "line 2: unknown variant `maybe`"),
             (refusal("", &[("HYPERVISORD_AUTH_LOOPBAK", "open")], &none), "no such setting"),
             (refusal("", &[("HYPERVISORD_LIMITS_CONNECTIONS", "-1")], &none), "no whole number"),
             (refusal("", &[("HYPERVISORD_SOURCE_INSECURE", "yes")], &none), "neither"),
             (refusal("", &[], &Flags { log_level: Some("loud".into()), ..Flags::default() }), "loud"),
         ] {
             assert!(text.contains(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_the_wrong_place_is_not_repeated() {
+        for file in ["[source]\npassword = \"secret\"", "[source]\npassword = secret", "password = \"secret"] {
+            let text = refusal(file, &[], &Flags::default());
+            assert!(text.contains("line ") && !text.contains("secret"), "{text}");
         }
     }
 
