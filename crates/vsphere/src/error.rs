@@ -40,6 +40,10 @@ pub enum ErrorKind {
     Ambiguous,
     /// The object is in a state that forbids the call. Retryable later.
     State,
+    /// VMware Tools do not run in the guest, so nobody there hears. Not retryable as such.
+    NoTools,
+    /// What the server or a guest has begun was not done in the time that it was given; it may go on.
+    Late,
     /// The server does not know the call, or not in this version. Not retryable.
     Unsupported,
     /// Any other fault of the server.
@@ -177,6 +181,7 @@ pub(crate) fn fault_kind(fault: Option<&AnyMethodFault>) -> ErrorKind {
         "MethodNotFound" | "NotSupported" | "NotImplemented" | "InvalidProperty" => ErrorKind::Unsupported,
         "InvalidState" | "InvalidPowerState" | "TaskInProgress" | "MethodDisabled" | "QuestionPending"
         | "ConcurrentAccess" | "Timedout" => ErrorKind::State,
+        "ToolsUnavailable" => ErrorKind::NoTools,
         "HostCommunication" | "HostNotConnected" | "HostNotReachable" => ErrorKind::Unreachable,
         _ => ErrorKind::Fault,
     }

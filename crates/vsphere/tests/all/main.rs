@@ -5,4 +5,5 @@
 mod recorded;
 mod vcsim;
 mod vcsim_files;
+mod vcsim_power;
 mod vcsim_snapshots;
