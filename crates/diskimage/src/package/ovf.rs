@@ -4,7 +4,7 @@
 //!   whatever the prefix; attributes with or without one, as in the wild.
 //! * [`Descriptor::machine`] makes the neutral [`Machine`] of one of its systems.
 //! * [`write()`] renders a descriptor of OVF 1.1 from a [`Machine`].
-//! * [`add_nvram`] adds one file to a text that is otherwise left as it is.
+//! * [`add_nvram`] adds one file to a text that is otherwise left as it is; [`without`] takes devices out of it.
 //!
 //! The text is not resolved beyond the five entities of XML itself: a document type is refused.
 //!
@@ -15,12 +15,14 @@ mod hardware;
 mod machine;
 mod nvram;
 mod parse;
+mod prune;
 mod units;
 mod write;
 mod xml;
 
 pub use hardware::{Hardware, Item, Setting};
 pub use nvram::add_nvram;
+pub use prune::{Unwanted, without};
 pub use write::{Contents, DescribedDisk, DescribedFile, longest_bytes, write};
 
 use super::machine::{DeclaredFormat, Fact, GuestOs, Machine};

@@ -7,6 +7,8 @@
 mod drives;
 mod others;
 
+pub(super) use drives::{Reference, reference};
+
 use std::collections::HashSet;
 
 use super::hardware::{Hardware, Item};

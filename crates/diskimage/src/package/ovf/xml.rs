@@ -5,6 +5,7 @@
 //! because writers spell their URIs in several ways.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
@@ -54,6 +55,8 @@ pub(super) struct Node {
     text: String,
     /// The byte of the text at which it begins.
     pub(super) offset: u64,
+    /// The byte behind it.
+    pub(super) end: u64,
 }
 
 #[derive(Debug)]
@@ -138,7 +141,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Node> {
         let position = reader.buffer_position();
         let event = reader.read_event().map_err(|source| malformed().caused_by(source).at(position))?;
         let done = matches!(event, Event::Eof);
-        builder.take(&reader, event, position).map_err(|error| error.or_at(position))?;
+        builder.take(&reader, event, position..reader.buffer_position()).map_err(|error| error.or_at(position))?;
         if done {
             return builder.root.ok_or_else(|| malformed().found("no element at all"));
         }
@@ -154,14 +157,14 @@ struct Builder {
 }
 
 impl Builder {
-    fn take(&mut self, reader: &NsReader<&[u8]>, event: Event<'_>, position: u64) -> Result<()> {
+    fn take(&mut self, reader: &NsReader<&[u8]>, event: Event<'_>, at: Range<u64>) -> Result<()> {
         match event {
-            Event::Start(start) => self.start(reader, &start, position),
+            Event::Start(start) => self.start(reader, &start, at.start),
             Event::Empty(start) => {
-                self.start(reader, &start, position)?;
-                self.end()
+                self.start(reader, &start, at.start)?;
+                self.end(at.end)
             }
-            Event::End(_) => self.end(),
+            Event::End(_) => self.end(at.end),
             Event::Text(text) => {
                 self.add_text(&text.xml10_content());
                 Ok(())
@@ -199,8 +202,9 @@ impl Builder {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<()> {
-        let node = self.open.pop().ok_or_else(|| malformed().found("an end without a start"))?;
+    fn end(&mut self, end: u64) -> Result<()> {
+        let mut node = self.open.pop().ok_or_else(|| malformed().found("an end without a start"))?;
+        node.end = end;
         match self.open.last_mut() {
             Some(parent) => parent.children.push(node),
             None => self.root = Some(node),

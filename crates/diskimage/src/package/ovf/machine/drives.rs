@@ -15,7 +15,7 @@ const SCSI_OWN_UNIT: u32 = 7;
 
 /// What a `HostResource` refers to, by identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reference<'a> {
+pub(in crate::package::ovf) enum Reference<'a> {
     /// A disk of the disk section.
     Disk(&'a str),
     /// A file of the references.
@@ -23,7 +23,7 @@ pub(super) enum Reference<'a> {
 }
 
 /// Parses `ovf:/disk/ID` and `ovf:/file/ID`, with or without the scheme, with one slash or two.
-pub(super) fn reference(text: &str) -> Option<Reference<'_>> {
+pub(in crate::package::ovf) fn reference(text: &str) -> Option<Reference<'_>> {
     let text = text.trim();
     let path = text.strip_prefix("ovf:").unwrap_or(text);
     let path = path.strip_prefix("//").or_else(|| path.strip_prefix('/'))?;
