@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  main ─► args ─► private ──┬─► http      routes of /api/v1, thin
+//!                            ├─► compat    what the routes of older programs read and write
 //!                            ├─► jobs      who owns each job's state; runs them; folds their progress
 //!                            ├─► engine    what runs a job: `migrate`, or a twin under test
 //!                            ├─► caller    who asks, and what they may do
@@ -17,6 +18,7 @@
 pub mod accounts;
 pub mod args;
 pub mod caller;
+pub mod compat;
 pub mod config;
 pub mod engine;
 pub mod http;

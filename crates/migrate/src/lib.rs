@@ -19,7 +19,7 @@ pub mod copy;
 mod error;
 pub mod export;
 pub mod inventory;
-mod names;
+pub mod names;
 pub mod source;
 
 pub use error::{Error, ErrorKind, Result};

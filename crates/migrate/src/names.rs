@@ -13,7 +13,7 @@ const NAMELESS: &str = "vm";
 /// leading dot or blank, none trailing, at most 120 bytes.
 ///
 /// Two names may become one; whoever needs them apart adds something.
-pub(crate) fn file_name(text: &str) -> String {
+pub fn file_name(text: &str) -> String {
     let mut name = String::new();
     for character in text.nfc() {
         let kept = if is_unsafe(character) { '_' } else { character };
