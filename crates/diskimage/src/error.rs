@@ -85,6 +85,13 @@ impl Error {
         Self::new(if full { ErrorKind::Full } else { ErrorKind::Io }, rule).caused_by(source)
     }
 
+    /// Returns the error with which a caller ends work that asks it to go on, such as
+    /// [`crate::package::Package::verify`].
+    #[must_use]
+    pub fn stopped() -> Self {
+        Self::io("the work was stopped", std::io::ErrorKind::Interrupted.into())
+    }
+
     /// Adds what was found.
     pub(crate) fn found(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
@@ -112,6 +119,12 @@ impl Error {
     pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Returns what is below, for errors that say all the rest in their own words.
+    #[must_use]
+    pub fn into_source(self) -> Option<Box<dyn std::error::Error + Send + Sync>> {
+        self.source
     }
 
     /// Returns what a caller can act on.

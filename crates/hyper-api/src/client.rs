@@ -25,7 +25,7 @@ pub use endpoint::Endpoint;
 pub use error::{Error, ErrorKind};
 pub use events::EventStream;
 
-use crate::{ExportSpec, Info, Job, JobId, JobList, Problem, VmList, sse};
+use crate::{Info, Job, JobId, JobList, JobSpec, Problem, VmList, sse};
 
 /// From dialling to the last byte, as older clients have it (contract A.2).
 const CALL_TIME_MAX: Duration = Duration::from_secs(30);
@@ -77,11 +77,11 @@ impl Client {
         self.call(Method::GET, "/api/v1/vms?capacities=true", None, LIST_TIME_MAX).await
     }
 
-    /// Submits an export and returns the new job.
+    /// Submits a job and returns it.
     ///
     /// # Errors
     /// See [`ErrorKind`].
-    pub async fn submit(&self, spec: &ExportSpec) -> Result<Job, Error> {
+    pub async fn submit(&self, spec: &JobSpec) -> Result<Job, Error> {
         let body = serde_json::to_vec(spec)
             .map_err(|reason| Error::new(ErrorKind::Protocol, "write the request as JSON").with_source(reason))?;
         self.call(Method::POST, "/api/v1/jobs", Some(body.into()), CALL_TIME_MAX).await

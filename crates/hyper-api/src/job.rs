@@ -9,9 +9,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::{Problem, Progress, Report, SnapshotPolicy};
+use crate::{Conversion, JobSpec, Problem, Progress, Report, SnapshotPolicy, Verification};
 
 /// The id of a job: a UUID of version 4, because older clients show eight characters of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,7 +37,7 @@ impl fmt::Display for JobId {
     }
 }
 
-/// What to export, and where to: the body of `POST /api/v1/jobs`.
+/// What to export, and where to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportSpec {
     /// Inventory path, or a name that fits exactly one VM.
@@ -58,12 +59,15 @@ impl ExportSpec {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Strict {
+            /// Who asks knows what it is.
+            #[serde(default, rename = "kind")]
+            _kind: IgnoredAny,
             vm: String,
             output: PathBuf,
             #[serde(default)]
             snapshot: Option<SnapshotPolicy>,
         }
-        let Strict { vm, output, snapshot } = serde_json::from_slice(body)?;
+        let Strict { vm, output, snapshot, .. } = serde_json::from_slice(body)?;
         if snapshot == Some(SnapshotPolicy::Unknown) {
             return Err(serde::de::Error::custom("`snapshot` is neither `crash` nor `quiesce`"));
         }
@@ -79,7 +83,7 @@ pub enum JobState {
     Pending,
     /// At work.
     Running,
-    /// Done; `report` is there.
+    /// Done; what it made is there.
     Completed,
     /// Ended badly; `problem` is there.
     Failed,
@@ -156,12 +160,12 @@ pub struct Job {
     /// Counts up with every change; also the id of the event that carries this picture.
     pub revision: u64,
     /// What was asked for.
-    pub spec: ExportSpec,
+    pub spec: JobSpec,
     /// Its state.
     pub state: JobState,
     /// Where it is; of a job that has ended, where it was then.
     pub phase: Phase,
-    /// Inventory path of the VM, once it is found.
+    /// Inventory path of the VM, once it is found; of an export only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vm_path: Option<String>,
     /// How far it is.
@@ -170,9 +174,15 @@ pub struct Job {
     /// Odd things that a person should read, oldest first.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// What it made; present when completed.
+    /// What an export made; present when completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
+    /// What a conversion made; present when completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversion: Option<Conversion>,
+    /// What a comparison with a manifest found; present when it came to its end, also when it failed then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
     /// Why it failed; present when failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,

@@ -12,6 +12,7 @@
 //! types, `hyperctl` reads them; they meet nowhere else.
 
 pub mod client;
+mod conversion;
 mod info;
 mod job;
 mod problem;
@@ -19,10 +20,12 @@ mod progress;
 mod report;
 mod role;
 mod snapshot;
+mod spec;
 pub mod sse;
 mod token;
 mod vm;
 
+pub use conversion::{Conversion, ConvertedDisk, ConvertedFile, Mismatch, Verification};
 pub use info::Info;
 pub use job::{ExportSpec, Job, JobId, JobList, JobState, Phase};
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem, ProblemKind};
@@ -30,5 +33,6 @@ pub use progress::{Amounts, FileProgress, Progress};
 pub use report::{FileReport, Proof, Report};
 pub use role::{NoRole, Role};
 pub use snapshot::{Consistency, SnapshotPolicy, SnapshotReport};
+pub use spec::{Compression, ConvertSpec, ImageFormat, JobSpec, VerifySpec};
 pub use token::{NewToken, Token, TokenList, TokenSpec};
 pub use vm::{Vm, VmList};

@@ -32,6 +32,8 @@ pub enum ProblemKind {
     Permission,
     /// The VM or the job is in a state that does not allow this.
     State,
+    /// A disk image or a package is damaged, encrypted, or of a kind that is not read.
+    Image,
     /// The target is full, not writable, or holds files that are not ours.
     Target,
     /// What arrived is not what was sent.
@@ -59,7 +61,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind that this version can write.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Usage,
         Self::NotFound,
         Self::Method,
@@ -68,6 +70,7 @@ impl ProblemKind {
         Self::Certificate,
         Self::Permission,
         Self::State,
+        Self::Image,
         Self::Target,
         Self::Verification,
         Self::Server,
@@ -91,6 +94,7 @@ impl ProblemKind {
             Self::Certificate => "certificate",
             Self::Permission => "permission",
             Self::State => "state",
+            Self::Image => "image",
             Self::Target => "target",
             Self::Verification => "verification",
             Self::Server => "server",
@@ -116,6 +120,7 @@ impl ProblemKind {
             Self::Certificate => "certificate not trusted",
             Self::Permission => "privilege missing",
             Self::State => "not possible in this state",
+            Self::Image => "image not readable",
             Self::Target => "target not usable",
             Self::Verification => "verification failed",
             Self::Server => "source answered with a fault",

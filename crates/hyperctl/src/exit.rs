@@ -120,6 +120,7 @@ mod tests {
             (ProblemKind::Certificate, 9),
             (ProblemKind::Permission, 5),
             (ProblemKind::State, 1),
+            (ProblemKind::Image, 1),
             (ProblemKind::Target, 10),
             (ProblemKind::Verification, 11),
             (ProblemKind::Server, 1),

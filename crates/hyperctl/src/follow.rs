@@ -1,7 +1,7 @@
 //! Runs one job and stays with it to its end.
 
 use hyper_api::client::{Client, EventStream};
-use hyper_api::{ExportSpec, Job};
+use hyper_api::{Job, JobSpec};
 
 use crate::commands::Session;
 use crate::exit::Exit;
@@ -27,7 +27,7 @@ pub(crate) enum Outcome {
 
 /// Submits a job and follows it. The first signal cancels it; its end is waited for all the same, because
 /// until then its VM is not given back.
-pub(crate) async fn run(client: &Client, spec: &ExportSpec, session: &Session) -> Result<Outcome, Failure> {
+pub(crate) async fn run(client: &Client, spec: &JobSpec, session: &Session) -> Result<Outcome, Failure> {
     let (job, mut events) = tokio::select! {
         biased;
         signal = session.interrupts.first() => return Ok(Outcome::NotBegun { signal }),
@@ -39,7 +39,7 @@ pub(crate) async fn run(client: &Client, spec: &ExportSpec, session: &Session) -
     ended
 }
 
-async fn begin(client: &Client, spec: &ExportSpec) -> Result<(Job, EventStream), Failure> {
+async fn begin(client: &Client, spec: &JobSpec) -> Result<(Job, EventStream), Failure> {
     let job = client.submit(spec).await?;
     let events = client.events(&job.id, None).await?;
     Ok((job, events))
@@ -57,13 +57,14 @@ async fn watch(
         tokio::select! {
             number = session.interrupts.first(), if signal.is_none() => {
                 signal = Some(number);
-                reporter.say("stopping: giving the VM back (once more to end at once)");
+                reporter.say(stopping(&job.spec));
                 // A job that has just ended cannot be cancelled; its last picture is on its way.
                 drop(client.cancel(&job.id).await);
             }
             picture = events.next() => {
                 let Some(job) = picture? else {
-                    let reason = format!("follow the export of {}: the daemon ended before it", job.spec.vm);
+                    let reason =
+                        format!("{} {}: the daemon ended before it", job.spec.verb(), job.spec.subject());
                     return Err(Failure::new(Exit::NoDaemon, reason));
                 };
                 reporter.update(&job);
@@ -72,5 +73,13 @@ async fn watch(
                 }
             }
         }
+    }
+}
+
+/// Says what is waited for after the first signal.
+fn stopping(spec: &JobSpec) -> &'static str {
+    match spec {
+        JobSpec::Export(_) => "stopping: giving the VM back (once more to end at once)",
+        _ => "stopping (once more to end at once)",
     }
 }

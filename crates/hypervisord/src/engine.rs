@@ -1,16 +1,21 @@
 //! What runs jobs and answers questions about a source.
 //!
-//! The daemon knows this trait, and `migrate` behind it; its tests put a twin in the same place, so
+//! The daemon knows these traits, and `migrate` behind them; its tests put a twin in the same place, so
 //! that queueing, cancelling and the routes are tested without a server.
+//!
+//! * [`Engine`]: what needs the source.
+//! * [`Images`]: what is done to files that lie here, with or without a source.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use hyper_api::Problem;
+use hyper_api::{JobSpec, Problem, ProblemKind};
 use migrate::export::{Observer, Report, Request};
 use migrate::inventory::Vm;
 use migrate::source::Source;
+use migrate::{conversion, verify};
 use tokio_util::sync::CancellationToken;
 
 use crate::problems;
@@ -46,12 +51,58 @@ impl Engine for Source {
     }
 }
 
+/// Works on disk images and packages that lie here.
+pub trait Images: Send + Sync + 'static {
+    /// Writes a disk or a package in another format. Returns only when nothing is written any more, also
+    /// after an error or when `cancel` is cancelled.
+    fn convert(
+        &self,
+        request: conversion::Request,
+        observer: Arc<dyn Observer>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'static, migrate::Result<conversion::Report>>;
+
+    /// Compares the files of a package with its manifest.
+    fn verify(
+        &self,
+        path: PathBuf,
+        observer: Arc<dyn Observer>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'static, migrate::Result<verify::Report>>;
+}
+
+/// The files of this machine, with the rights of this process.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalImages;
+
+impl Images for LocalImages {
+    fn convert(
+        &self,
+        request: conversion::Request,
+        observer: Arc<dyn Observer>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'static, migrate::Result<conversion::Report>> {
+        conversion::convert(request, observer, cancel).boxed()
+    }
+
+    fn verify(
+        &self,
+        path: PathBuf,
+        observer: Arc<dyn Observer>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'static, migrate::Result<verify::Report>> {
+        verify::verify(path, observer, cancel).boxed()
+    }
+}
+
 /// The source that the daemon is configured with, or why there is none. Without one the daemon
 /// still serves: it then answers with the reason.
 #[derive(Clone)]
 pub struct Configured {
     /// Scheme, host and port for people, and the engine; or the reason.
     pub engine: Result<(String, Arc<dyn Engine>), Problem>,
+    /// What works on files that lie here.
+    pub images: Arc<dyn Images>,
 }
 
 impl Configured {
@@ -61,7 +112,20 @@ impl Configured {
             Ok(source) => Ok((source.display_name(), Arc::new(source) as Arc<dyn Engine>)),
             Err(error) => Err(problems::from_migrate(&error)),
         };
-        Self { engine }
+        Self { engine, images: Arc::new(LocalImages) }
+    }
+
+    /// Refuses a job that cannot run here: an export without a source, or one of a kind that this version
+    /// does not know.
+    ///
+    /// # Errors
+    /// The reason why there is no source; [`ProblemKind::Usage`].
+    pub fn check(&self, spec: &JobSpec) -> Result<(), Box<Problem>> {
+        match spec {
+            JobSpec::Export(_) => self.engine.as_ref().map(drop).map_err(|problem| Box::new(problem.clone())),
+            JobSpec::Convert(_) | JobSpec::Verify(_) => Ok(()),
+            _ => Err(problems::refusal(ProblemKind::Usage, "accept a job: this version does not know its kind")),
+        }
     }
 }
 

@@ -12,18 +12,20 @@
 pub mod fold;
 mod run;
 mod wire;
+mod work;
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hyper_api::{ExportSpec, Job, JobId, JobState, Phase, Problem, ProblemKind, Progress};
+use hyper_api::{ExportSpec, Job, JobId, JobSpec, JobState, Phase, Problem, ProblemKind, Progress};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use wire::vm as vm_on_wire;
 
-use crate::engine::Engine;
+use crate::engine::Configured;
 use crate::problems::refusal;
 
 /// Jobs at work at once; others are pending. Each export has one connection per disk, and a host's
@@ -72,8 +74,9 @@ impl Jobs {
     ///
     /// # Errors
     /// [`ProblemKind::Usage`] for a request that makes no sense, [`ProblemKind::Busy`] when too many
-    /// jobs are waiting or the daemon is stopping.
-    pub fn submit(&self, engine: Arc<dyn Engine>, spec: ExportSpec) -> Result<Arc<Job>, Box<Problem>> {
+    /// jobs are waiting or the daemon is stopping; besides what [`Configured::check`] gives.
+    pub fn submit(&self, configured: &Configured, spec: JobSpec) -> Result<Arc<Job>, Box<Problem>> {
+        configured.check(&spec)?;
         check(&spec)?;
         let mut entries = self.entries();
         if self.shared.stopping.is_cancelled() {
@@ -84,7 +87,7 @@ impl Jobs {
         let (sender, pictures) = watch::channel(Arc::clone(&job));
         let cancel = self.shared.stopping.child_token();
         entries.push_back(Entry { id: job.id.clone(), cancel: cancel.clone(), pictures });
-        self.shared.tasks.spawn(run::run(engine, cancel, Arc::clone(&self.shared.slots), sender));
+        self.shared.tasks.spawn(run::run(configured.clone(), cancel, Arc::clone(&self.shared.slots), sender));
         Ok(job)
     }
 
@@ -179,7 +182,7 @@ fn make_room(entries: &mut VecDeque<Entry>) -> Result<(), Box<Problem>> {
     }
 }
 
-fn accepted(spec: ExportSpec) -> Job {
+fn accepted(spec: JobSpec) -> Job {
     Job {
         id: JobId::new(uuid::Uuid::new_v4().to_string()),
         revision: 0,
@@ -190,6 +193,8 @@ fn accepted(spec: ExportSpec) -> Job {
         progress: Progress::default(),
         warnings: Vec::new(),
         report: None,
+        conversion: None,
+        verification: None,
         problem: None,
         created_at: run::timestamp(),
         started_at: None,
@@ -202,25 +207,44 @@ fn accepted(spec: ExportSpec) -> Job {
 const NAMEABLE: [char; 3] = ['\t', '\n', '\r'];
 
 /// Refuses what can be seen to be wrong before anything is asked of the source.
-fn check(spec: &ExportSpec) -> Result<(), Box<Problem>> {
-    let refuse = |why: &str| Err(refusal(ProblemKind::Usage, format!("accept a job: {why}")));
+fn check(spec: &JobSpec) -> Result<(), Box<Problem>> {
+    match spec {
+        JobSpec::Export(spec) => check_vm(spec)?,
+        JobSpec::Convert(spec) => check_path("source", &spec.source)?,
+        JobSpec::Verify(spec) => check_path("package", &spec.path)?,
+        _ => {}
+    }
+    spec.output().map_or(Ok(()), |output| check_path("output", output))
+}
+
+fn check_vm(spec: &ExportSpec) -> Result<(), Box<Problem>> {
     if spec.vm.trim().is_empty() {
-        return refuse("it names no VM");
+        return Err(wrong("it names no VM"));
     }
     if spec.vm.contains(|c: char| c.is_control() && !NAMEABLE.contains(&c)) {
-        return refuse("the VM's name holds control characters that no server can send");
-    }
-    if !spec.output.is_absolute() {
-        return refuse("the output directory is not absolute");
-    }
-    if spec.output.to_string_lossy().contains(char::is_control) {
-        return refuse("the output directory holds control characters");
+        return Err(wrong("the VM's name holds control characters that no server can send"));
     }
     Ok(())
 }
 
+fn check_path(what: &str, path: &Path) -> Result<(), Box<Problem>> {
+    if !path.is_absolute() {
+        return Err(wrong(&format!("the path of the {what} is not absolute")));
+    }
+    if path.to_string_lossy().contains(char::is_control) {
+        return Err(wrong(&format!("the path of the {what} holds control characters")));
+    }
+    Ok(())
+}
+
+fn wrong(why: &str) -> Box<Problem> {
+    refusal(ProblemKind::Usage, format!("accept a job: {why}"))
+}
+
 #[cfg(test)]
 mod tests {
+    use hyper_api::VerifySpec;
+
     use super::*;
 
     #[test]
@@ -232,12 +256,17 @@ mod tests {
             ("a", "x", "not absolute"),
             ("a", "/x\n", "control characters"),
         ] {
-            let refused = check(&ExportSpec { vm: vm.into(), output: output.into(), snapshot: None }).unwrap_err();
+            let spec = ExportSpec { vm: vm.into(), output: output.into(), snapshot: None };
+            let refused = check(&spec.into()).unwrap_err();
             assert_eq!(refused.kind, ProblemKind::Usage);
             assert!(refused.error.contains(why), "{}", refused.error);
         }
         for vm in ["/DC0/vm/a", "/DC0/vm/two\nlines", "/DC0/vm/tab\tand\rreturn"] {
-            check(&ExportSpec { vm: vm.into(), output: "/x".into(), snapshot: None }).unwrap();
+            check(&ExportSpec { vm: vm.into(), output: "/x".into(), snapshot: None }.into()).unwrap();
+        }
+        for (path, why) in [("x", "not absolute"), ("/x\n", "control characters")] {
+            let refused = check(&VerifySpec { path: path.into() }.into()).unwrap_err();
+            assert!(refused.error.contains(why), "{}", refused.error);
         }
     }
 }

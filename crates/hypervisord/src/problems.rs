@@ -6,6 +6,7 @@
 //! | not found | not_found | 404 | |
 //! | permission | permission | 403 | the configured account may not |
 //! | state | state | 409 | the VM or job is not in the state for it |
+//! | image | image | 422 | understood, but the disk image is damaged or of a kind that is not read |
 //! | target | target | 422 | understood, but the directory does not do |
 //! | login, unreachable, certificate, server, verification | the same | 502 | the server behind us is at fault |
 //! | cancelled | cancelled | 409 | the job was stopped |
@@ -26,6 +27,7 @@ pub fn kind_of(kind: migrate::ErrorKind) -> ProblemKind {
         migrate::ErrorKind::Certificate => ProblemKind::Certificate,
         migrate::ErrorKind::Permission => ProblemKind::Permission,
         migrate::ErrorKind::State => ProblemKind::State,
+        migrate::ErrorKind::Image => ProblemKind::Image,
         migrate::ErrorKind::Target => ProblemKind::Target,
         migrate::ErrorKind::Verification => ProblemKind::Verification,
         migrate::ErrorKind::Server => ProblemKind::Server,
@@ -45,7 +47,7 @@ pub const fn status_of(kind: ProblemKind) -> u16 {
         ProblemKind::Method => 405,
         ProblemKind::State | ProblemKind::Cancelled => 409,
         ProblemKind::TooLarge => 413,
-        ProblemKind::Target => 422,
+        ProblemKind::Image | ProblemKind::Target => 422,
         ProblemKind::TooMany => 429,
         ProblemKind::Login
         | ProblemKind::Unreachable
@@ -90,6 +92,7 @@ mod tests {
             (E::NotFound, ProblemKind::NotFound, 404),
             (E::Permission, ProblemKind::Permission, 403),
             (E::State, ProblemKind::State, 409),
+            (E::Image, ProblemKind::Image, 422),
             (E::Target, ProblemKind::Target, 422),
             (E::Login, ProblemKind::Login, 502),
             (E::Unreachable, ProblemKind::Unreachable, 502),

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 /// A result whose error is [`Error`].
@@ -29,6 +30,8 @@ pub enum ErrorKind {
     Target,
     /// What arrived is not what was sent, or is no complete disk. Retryable.
     Verification,
+    /// A disk image or a package is damaged, encrypted, or of a kind that is not read. Not retryable.
+    Image,
     /// The server answered with a fault, or in a form that makes no sense.
     Server,
     /// Somebody asked us to stop.
@@ -176,6 +179,33 @@ impl From<transfer::Error> for Error {
         }
         .with_default_hint(full.then_some("make room, or export into another directory"))
     }
+}
+
+/// What a person can do about a disk that names a file elsewhere.
+const OUTSIDE_HINT: &str = "a disk opens only files in its own folder; if you trust this one, say --follow-outside";
+
+impl From<diskimage::Error> for Error {
+    /// What reading a disk or a package gives. A writer's errors come as those of a sink.
+    fn from(error: diskimage::Error) -> Self {
+        use diskimage::ErrorKind as From;
+        let (kind, hint) = match (error.kind(), reason(&error)) {
+            (From::Io, Some(io::ErrorKind::NotFound)) => (ErrorKind::NotFound, None),
+            (From::Io, Some(io::ErrorKind::PermissionDenied)) => (ErrorKind::Permission, None),
+            (From::Io, Some(io::ErrorKind::Interrupted)) => (ErrorKind::Cancelled, None),
+            (From::Outside, _) => (ErrorKind::Image, Some(OUTSIDE_HINT)),
+            (From::Full, _) => (ErrorKind::Target, Some("make room, or write to another place")),
+            (From::Checkpoint | From::Misuse, _) => (ErrorKind::Internal, None),
+            _ => (ErrorKind::Image, None),
+        };
+        let mut ours = Self::new(kind, error.to_string()).with_default_hint(hint);
+        ours.source = error.into_source();
+        ours
+    }
+}
+
+/// Returns what the operating system said.
+fn reason(error: &diskimage::Error) -> Option<io::ErrorKind> {
+    error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind)
 }
 
 impl fmt::Display for Error {

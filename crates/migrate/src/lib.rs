@@ -11,15 +11,19 @@
 //!                                  └─ package   names, claims, manifest, descriptor, rename
 //! ```
 //!
-//! [`copy`] is the local loop: content that lies here into a sink, under a journal.
+//! [`copy`] is the local loop: content that lies here into a sink, under a journal. [`conversion`] writes what
+//! lies here in another format; [`verify`] compares a package with its manifest.
 //!
 //! What it does not do: no queue and no HTTP (that is `hypervisord`), no terminal (`hyperctl`).
 
+mod blocking;
+pub mod conversion;
 pub mod copy;
 mod error;
 pub mod export;
 pub mod inventory;
 pub mod names;
 pub mod source;
+pub mod verify;
 
 pub use error::{Error, ErrorKind, Result};

@@ -77,14 +77,20 @@ impl Container {
         }
         let source = FileSource::open(path)?;
         if is_descriptor(&source)? {
-            let name = path.file_name().and_then(|name| name.to_str());
-            let name =
-                name.ok_or_else(|| Error::unsupported("the name of a descriptor is UTF-8").in_file(source.name()))?;
-            let parent =
-                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-            return Ok((Self::in_folder(PackageFolder::open(parent)?), Some(name.to_owned())));
+            let (container, name) = Self::beside(path)?;
+            return Ok((container, Some(name)));
         }
         Ok((Self::archive(Arc::new(source))?, None))
+    }
+
+    /// Opens the folder of a file that a user named, and returns the file's name in it.
+    pub(super) fn beside(path: &Path) -> Result<(Self, String)> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| {
+            Error::unsupported("the name of a descriptor or a manifest is UTF-8").in_file(&path.display().to_string())
+        })?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        Ok((Self::in_folder(PackageFolder::open(parent)?), name.to_owned()))
     }
 
     fn in_folder(folder: PackageFolder) -> Self {

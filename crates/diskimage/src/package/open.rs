@@ -200,6 +200,16 @@ impl Package {
         verify::verify(self, progress)
     }
 
+    /// Returns how many bytes [`Self::verify`] will read; 0 without a manifest.
+    ///
+    /// # Errors
+    ///
+    /// `Outside` for a name in the manifest that leads out of the package, `Io` when a file cannot be
+    /// opened.
+    pub fn verified_len_bytes(&self) -> Result<u64> {
+        self.manifest.as_ref().map_or(Ok(0), |manifest| verify::len_bytes(&self.container, manifest))
+    }
+
     /// Returns the text of the descriptor.
     ///
     /// # Errors

@@ -5,12 +5,13 @@
 //! end says which did.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::container::for_each_piece;
-use super::manifest::{Algorithm, Entry};
+use super::container::{Container, for_each_piece, read_member};
+use super::manifest::{Algorithm, Entry, MANIFEST_BYTES_MAX, Manifest};
 use super::open::Package;
 use crate::number::u64_from;
 use crate::{Error, Result};
@@ -65,22 +66,96 @@ impl Verification {
     }
 }
 
+/// A manifest that a user named, without a descriptor: the files are those that it speaks of.
+pub struct BareManifest {
+    container: Container,
+    manifest: Manifest,
+}
+
+impl std::fmt::Debug for BareManifest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BareManifest").field("entries", &self.manifest.entries().len()).finish_non_exhaustive()
+    }
+}
+
+impl BareManifest {
+    /// Opens a manifest; its files lie in its folder and below.
+    ///
+    /// # Errors
+    ///
+    /// `Io` when it cannot be read, `Corrupt` when it has no digest at all, and as
+    /// [`Manifest::parse`].
+    pub fn open(path: &Path) -> Result<Self> {
+        let (container, name) = Container::beside(path)?;
+        let text = read_member(&container, &name, MANIFEST_BYTES_MAX)?;
+        let manifest = Manifest::parse(&name, &text).map_err(|error| error.in_file(&name))?;
+        if manifest.entries().is_empty() {
+            return Err(Error::corrupt("a manifest has a digest of at least one file").in_file(&name));
+        }
+        Ok(Self { container, manifest })
+    }
+
+    /// Returns what was not understood, one sentence per line of the file.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        self.manifest.warnings()
+    }
+
+    /// Returns how many bytes [`Self::verify`] will read.
+    ///
+    /// # Errors
+    ///
+    /// `Outside` for a name that leads out of the folder, `Io` when a file cannot be opened.
+    pub fn len_bytes(&self) -> Result<u64> {
+        len_bytes(&self.container, &self.manifest)
+    }
+
+    /// Reads every file that the manifest speaks of and compares digests; see [`Package::verify`].
+    ///
+    /// # Errors
+    ///
+    /// What reading gives, or `progress`.
+    pub fn verify(&self, progress: &mut dyn FnMut(u64) -> Result<()>) -> Result<Verification> {
+        compare(&self.container, &self.manifest, progress)
+    }
+}
+
 /// Compares a package with its manifest.
 pub(super) fn verify(package: &Package, progress: &mut dyn FnMut(u64) -> Result<()>) -> Result<Verification> {
-    let mut verification = Verification { has_manifest: package.manifest.is_some(), ..Verification::default() };
+    let empty = Manifest::default();
+    let manifest = package.manifest.as_ref().unwrap_or(&empty);
+    let mut verification = compare(&package.container, manifest, progress)?;
+    verification.has_manifest = package.manifest.is_some();
+    verification.not_covered = not_covered(package, |name| manifest.of(name).next().is_some())?;
+    Ok(verification)
+}
+
+/// Returns how many bytes the files of a manifest have that are there.
+pub(super) fn len_bytes(container: &Container, manifest: &Manifest) -> Result<u64> {
+    let names: BTreeSet<&str> = manifest.entries().iter().map(|entry| entry.name.as_str()).collect();
+    let sizes = names.into_iter().map(|name| container.size(name).map_err(|error| error.in_file(name)));
+    sizes.map(|size| size.map(Option::unwrap_or_default)).try_fold(0_u64, |sum, size| Ok(sum.saturating_add(size?)))
+}
+
+fn compare(
+    container: &Container,
+    manifest: &Manifest,
+    progress: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<Verification> {
+    let mut verification = Verification { has_manifest: true, ..Verification::default() };
     let mut by_name: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    for entry in package.manifest.iter().flat_map(|manifest| manifest.entries()) {
+    for entry in manifest.entries() {
         by_name.entry(entry.name.as_str()).or_default().push(entry);
     }
     let mut present = Vec::new();
     for name in by_name.keys().copied() {
-        match package.container.size(name) {
+        match container.size(name) {
             Ok(Some(_)) => present.push(name),
             Ok(None) => verification.missing.push(name.to_owned()),
             Err(error) => return Err(error.in_file(name)),
         }
     }
-    package.container.visit(&present, &mut |name, input| {
+    container.visit(&present, &mut |name, input| {
         let mut digests: Vec<_> = by_name[name].iter().map(|entry| (*entry, Digester::new(entry.algorithm))).collect();
         let in_file = |error: Error| error.in_file(name);
         for_each_piece(input, &mut |piece| {
@@ -102,7 +177,6 @@ pub(super) fn verify(package: &Package, progress: &mut dyn FnMut(u64) -> Result<
         }
         Ok(())
     })?;
-    verification.not_covered = not_covered(package, |name| by_name.contains_key(name))?;
     Ok(verification)
 }
 

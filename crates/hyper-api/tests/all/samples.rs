@@ -5,7 +5,8 @@
 use std::fmt::Debug;
 
 use hyper_api::{
-    Consistency, ExportSpec, Info, Job, JobState, Phase, Problem, ProblemKind, Proof, SnapshotPolicy, VmList,
+    Consistency, ExportSpec, ImageFormat, Info, Job, JobSpec, JobState, Phase, Problem, ProblemKind, Proof,
+    SnapshotPolicy, VmList,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -42,18 +43,15 @@ fn an_export_of_0_1_is_read() {
 
 #[test]
 fn a_running_job_of_0_1_is_read() {
-    let sample = include_str!("../samples/job-running-0.1.json");
-    let job: Job = read(sample);
-    is_current(&job, sample);
+    let job: Job = read(include_str!("../samples/job-running-0.1.json"));
     assert_eq!((job.state, job.phase), (JobState::Running, Phase::Copying));
+    assert_eq!(job.spec.export().unwrap().vm, "web01", "a job without a kind is an export");
     assert_eq!(job.progress.files[0].amounts.eta_s, Some(12));
 }
 
 #[test]
 fn a_completed_job_of_0_1_is_read() {
-    let sample = include_str!("../samples/job-completed-0.1.json");
-    let job: Job = read(sample);
-    is_current(&job, sample);
+    let job: Job = read(include_str!("../samples/job-completed-0.1.json"));
     assert_eq!(job.report.unwrap().proof, Some(Proof::Manifest));
 }
 
@@ -64,9 +62,7 @@ fn exports_of_snapshots_are_read() {
     is_current(&spec, sample);
     assert_eq!(spec.snapshot, Some(SnapshotPolicy::Quiesce));
     assert_eq!(ExportSpec::from_request(sample.as_bytes()).unwrap(), spec);
-    let sample = include_str!("../samples/job-snapshot-0.1.json");
-    let job: Job = read(sample);
-    is_current(&job, sample);
+    let job: Job = read(include_str!("../samples/job-snapshot-0.1.json"));
     assert_eq!(job.report.unwrap().snapshot.unwrap().consistency, Consistency::Crash);
 }
 
@@ -80,9 +76,7 @@ fn a_list_with_capacities_is_read() {
 
 #[test]
 fn a_failed_job_of_0_1_is_read() {
-    let sample = include_str!("../samples/job-failed-0.1.json");
-    let job: Job = read(sample);
-    is_current(&job, sample);
+    let job: Job = read(include_str!("../samples/job-failed-0.1.json"));
     assert_eq!(job.problem.unwrap().kind, ProblemKind::Target);
 }
 
@@ -108,4 +102,31 @@ fn a_job_of_the_future_is_read_as_far_as_it_is_known() {
     assert_eq!(job.phase, Phase::Unknown);
     assert_eq!(job.problem.unwrap().kind, ProblemKind::Unknown);
     assert_eq!(job.report.unwrap().proof, Some(Proof::Unknown));
+}
+
+#[test]
+fn jobs_of_every_kind_are_read() {
+    let sample = include_str!("../samples/job-kind-0.1.json");
+    let job: Job = read(sample);
+    is_current(&job, sample);
+    assert_eq!((job.spec.verb(), &*job.spec.subject()), ("export", "web01"));
+    let sample = include_str!("../samples/job-convert-0.1.json");
+    let job: Job = read(sample);
+    is_current(&job, sample);
+    assert_eq!((job.spec.verb(), &*job.spec.subject()), ("convert", "/srv/web01.vmdk"));
+    assert_eq!(job.conversion.unwrap().format, ImageFormat::Qcow2);
+    let sample = include_str!("../samples/job-verify-0.1.json");
+    let job: Job = read(sample);
+    is_current(&job, sample);
+    assert_eq!((job.spec.verb(), job.spec.output()), ("verify", None));
+    assert_eq!(job.verification.unwrap().mismatches[0].name, "web01-disk-0.vmdk");
+}
+
+#[test]
+fn requests_of_every_kind_are_read() {
+    for sample in [include_str!("../samples/convert-0.1.json"), include_str!("../samples/verify-0.1.json")] {
+        let spec: JobSpec = read(sample);
+        is_current(&spec, sample);
+        assert_eq!(JobSpec::from_request(sample.as_bytes()).unwrap(), spec);
+    }
 }

@@ -62,7 +62,7 @@ pub(crate) async fn run(args: Args, session: Session) -> Result<Exit, Failure> {
         signal = session.interrupts.first() => return Ok(Exit::Signal(signal)),
         daemon = Daemon::connect(&session.globals, session.console) => daemon?,
     };
-    let followed = follow::run(&daemon.client, &spec, &session).await;
+    let followed = follow::run(&daemon.client, &spec.into(), &session).await;
     daemon.close().await;
     match followed? {
         Outcome::Ended { job, signal } => {
@@ -81,12 +81,16 @@ pub(crate) fn conclude(job: &Job, signal: Option<u8>) -> Result<Exit, Failure> {
     match (job.state, signal) {
         (_, Some(signal)) => Ok(Exit::Signal(signal)),
         (JobState::Completed, None) => Ok(Exit::Done),
-        (JobState::Cancelled, None) => Err(Failure::new(Exit::Cancelled, format!("export {}: cancelled", job.spec.vm))),
+        (JobState::Cancelled, None) => Err(Failure::new(Exit::Cancelled, format!("{}: cancelled", named(job)))),
         (state, None) => {
-            let reason = format!("export {}: the daemon says no more than {}", job.spec.vm, state.word());
+            let reason = format!("{}: the daemon says no more than {}", named(job), state.word());
             Err(Failure::new(Exit::Refused, reason))
         }
     }
+}
+
+fn named(job: &Job) -> String {
+    format!("{} {}", job.spec.verb(), job.spec.subject())
 }
 
 pub(crate) fn as_json(job: &Job) -> String {

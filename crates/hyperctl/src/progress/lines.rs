@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hyper_api::{Amounts, Job, JobState, Phase};
+use hyper_api::{Amounts, Job, JobSpec, JobState, Phase};
 
 use crate::human;
 
@@ -27,13 +27,11 @@ impl Lines {
         let is_due = match &self.last {
             None => true,
             Some((phase, _, _)) if *phase != job.phase => true,
-            Some((_, shown, at)) => {
-                job.phase == Phase::Copying && *shown != amounts && now.saturating_sub(*at) >= SPACING
-            }
+            Some((_, shown, at)) => moves_bytes(job) && *shown != amounts && now.saturating_sub(*at) >= SPACING,
         };
         is_due.then(|| {
             self.last = Some((job.phase, amounts, now));
-            line(&words(job), &amounts, job.phase)
+            line(job, &amounts)
         })
     }
 }
@@ -41,7 +39,7 @@ impl Lines {
 /// Returns the phase, and what it is about where the job exports a snapshot.
 pub(super) fn words(job: &Job) -> String {
     let word = job.phase.word();
-    match (job.spec.snapshot, job.phase) {
+    match (job.spec.export().and_then(|spec| spec.snapshot), job.phase) {
         (Some(policy), Phase::Preparing) => format!("{word} a snapshot ({})", policy.word()),
         (Some(_), Phase::Copying) => format!("{word} the snapshot"),
         (Some(_), Phase::Finishing | Phase::Undoing) => format!("{word}: removing the snapshot"),
@@ -49,16 +47,29 @@ pub(super) fn words(job: &Job) -> String {
     }
 }
 
-fn line(words: &str, amounts: &Amounts, phase: Phase) -> String {
-    let mut line = words.to_owned();
-    if phase != Phase::Copying {
+/// Says whether the phase is the one that takes long.
+fn moves_bytes(job: &Job) -> bool {
+    job.phase == Phase::Copying || (job.phase == Phase::Verifying && matches!(job.spec, JobSpec::Verify(_)))
+}
+
+/// Returns what the bytes of a job are that are not yet covered.
+fn moved(job: &Job) -> &'static str {
+    match job.spec {
+        JobSpec::Export(_) => "received",
+        _ => "read",
+    }
+}
+
+fn line(job: &Job, amounts: &Amounts) -> String {
+    let mut line = words(job);
+    if !moves_bytes(job) {
         return line;
     }
     if let Some(percent) = human::percent(amounts.covered_bytes, amounts.total_bytes) {
         let (covered, total) = (human::bytes(amounts.covered_bytes), human::bytes(amounts.total_bytes));
         line.push_str(&format!(": {percent}% ({covered} of {total})"));
     }
-    line.push_str(&format!(", {} received", human::bytes(amounts.received_bytes)));
+    line.push_str(&format!(", {} {}", human::bytes(amounts.received_bytes), moved(job)));
     if let Some(rate) = amounts.rate_bytes_per_s {
         line.push_str(&format!(", {}", human::rate(rate)));
     }
@@ -115,13 +126,28 @@ mod tests {
     fn an_export_of_a_snapshot_says_so_in_its_phases() {
         let said = |phase| {
             let mut job = job(phase, 0);
-            job.spec.snapshot = Some(hyper_api::SnapshotPolicy::Quiesce);
+            let JobSpec::Export(spec) = &mut job.spec else { panic!("the sample is an export") };
+            spec.snapshot = Some(hyper_api::SnapshotPolicy::Quiesce);
             words(&job)
         };
         assert_eq!(said(Phase::Planning), "planning");
         assert_eq!(said(Phase::Preparing), "preparing a snapshot (quiesce)");
         assert_eq!(said(Phase::Copying), "copying the snapshot");
         assert_eq!(said(Phase::Undoing), "undoing: removing the snapshot");
+    }
+
+    #[test]
+    fn a_conversion_reads_and_a_verification_tells_how_far_it_is() {
+        let mut job = job(Phase::Copying, 1 << 20);
+        (job.progress.amounts.rate_bytes_per_s, job.progress.amounts.eta_s) = (None, None);
+        job.spec = hyper_api::VerifySpec { path: "/srv/export".into() }.into();
+        let mut lines = Lines::default();
+        for (at_s, phase) in [(0, Phase::Verifying), (1, Phase::Verifying)] {
+            job.phase = phase;
+            job.progress.amounts.received_bytes += 1 << 20;
+            let line = lines.next(&job, Duration::from_secs(at_s)).unwrap();
+            assert_eq!(line, format!("verifying: 0% (4.0 MiB of 8.0 GiB), {}.0 MiB read", at_s + 2));
+        }
     }
 
     #[test]

@@ -119,5 +119,6 @@ fn a_failed_export_with_json_prints_the_job_and_nothing_else() {
     let job: hyper_api::Job = serde_json::from_str(&ended.out).unwrap();
     assert_eq!(job.state, hyper_api::JobState::Failed);
     assert_eq!(job.problem.unwrap().kind, hyper_api::ProblemKind::Unreachable);
-    assert!(job.spec.output.ends_with("export-vm1") && job.spec.output.is_absolute());
+    let output = job.spec.output().unwrap();
+    assert!(output.ends_with("export-vm1") && output.is_absolute());
 }

@@ -1,14 +1,12 @@
 //! Submitting, reading and cancelling jobs.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{self, Path};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use hyper_api::{ExportSpec, Job, JobId, JobList, ProblemKind, Role};
+use hyper_api::{Job, JobId, JobList, JobSpec, ProblemKind, Role};
 
 use super::reply::Refusal;
 use super::{Need, Route, State};
@@ -29,10 +27,9 @@ async fn submit(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<impl IntoResponse, Refusal> {
     let body = body.map_err(|error| problem(ProblemKind::Usage, format!("receive the job: {}", error.body_text())))?;
-    let spec = ExportSpec::from_request(&body)
-        .map_err(|error| problem(ProblemKind::Usage, format!("read the job: {error}")))?;
-    let (_, engine) = state.configured.engine.as_ref().map_err(Clone::clone)?;
-    let job = state.jobs.submit(Arc::clone(engine), spec)?;
+    let spec =
+        JobSpec::from_request(&body).map_err(|error| problem(ProblemKind::Usage, format!("read the job: {error}")))?;
+    let job = state.jobs.submit(&state.configured, spec)?;
     let location = format!("/api/v1/jobs/{}", job.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Job::clone(&job))))
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper_api::{Job, JobState, Phase, ProblemKind};
-use migrate::export::{Observer, Progress, Report, Request};
+use migrate::export::{Observer, Progress};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{fold::Fold, wire};
-use crate::engine::Engine;
+use super::fold::Fold;
+use super::wire;
+use super::work::{self, Done};
+use crate::engine::Configured;
 use crate::problems;
 
 /// A question to the source that is under way when the daemon stops gets this long to log out: longer than
@@ -22,14 +24,14 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// Warnings kept per job. Of more the first are kept, and the newest: what is left on the server is said last.
 const WARNINGS_MAX: usize = 100;
 
-/// What an export has said so far.
+/// What the work has said so far.
 #[derive(Debug, Default)]
 struct Seen {
     progress: Option<Progress>,
     warnings: Vec<String>,
 }
 
-/// Keeps the latest of what an export says; never blocks and never grows.
+/// Keeps the latest of what the work says; never blocks and never grows.
 #[derive(Debug)]
 struct Listener(watch::Sender<Seen>);
 
@@ -50,7 +52,7 @@ impl Observer for Listener {
 
 /// Runs the job whose first picture is in `pictures`, once `slots` has room.
 pub(super) async fn run(
-    engine: Arc<dyn Engine>,
+    configured: Configured,
     cancel: CancellationToken,
     slots: Arc<Semaphore>,
     pictures: watch::Sender<Arc<Job>>,
@@ -68,16 +70,13 @@ pub(super) async fn run(
     }
     owner.begin();
     let (listener, mut seen) = watch::channel(Seen::default());
-    let spec = &owner.job.spec;
-    let snapshot = spec.snapshot.and_then(wire::policy);
-    let request = Request { vm: spec.vm.clone(), output: spec.output.clone(), snapshot };
     // A task of its own: a panic in there becomes a failed job, not a job that runs for ever.
-    let mut work = tokio::spawn(async move { engine.export(&request, Arc::new(Listener(listener)), cancel).await });
+    let mut work = tokio::spawn(work::start(&configured, &owner.job.spec, Arc::new(Listener(listener)), cancel));
     let mut refresh = tokio::time::interval(REFRESH);
     let result = loop {
         tokio::select! {
             result = &mut work => break result,
-            // The sender lives as long as the export; after it only the result is left to wait for.
+            // The sender lives as long as the work; after it only the result is left to wait for.
             Ok(()) = seen.changed() => owner.observe(&seen.borrow_and_update()),
             _ = refresh.tick() => owner.refresh(),
         }
@@ -85,8 +84,9 @@ pub(super) async fn run(
     // What was said last may have come together with the end.
     owner.observe(&seen.borrow_and_update());
     owner.end(result.unwrap_or_else(|panic| {
-        tracing::error!(job = %owner.job.id, "the export panicked");
-        Err(migrate::Error::new(migrate::ErrorKind::Internal, "the export broke down").with_source(panic))
+        let verb = owner.job.spec.verb();
+        tracing::error!(job = %owner.job.id, "the {verb} panicked");
+        Err(migrate::Error::new(migrate::ErrorKind::Internal, format!("the {verb} broke down")).with_source(panic))
     }));
 }
 
@@ -129,13 +129,9 @@ impl Owner {
         }
     }
 
-    fn end(&mut self, result: migrate::Result<Report>) {
-        match result {
-            Ok(report) => {
-                self.job.state = JobState::Completed;
-                self.job.vm_path = Some(report.vm_path.clone());
-                self.job.report = Some(wire::report(report));
-            }
+    fn end(&mut self, result: migrate::Result<Done>) {
+        match result.and_then(|done| done.into_job(&mut self.job)) {
+            Ok(()) => self.job.state = JobState::Completed,
             Err(error) => {
                 let problem = problems::from_migrate(&error);
                 let cancelled = problem.kind == ProblemKind::Cancelled;

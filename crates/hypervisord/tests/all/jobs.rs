@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper_api::client::EventStream;
-use hyper_api::{Job, JobState, Phase, ProblemKind, Proof};
+use hyper_api::{ConvertSpec, ImageFormat, Job, JobState, Phase, ProblemKind, Proof, VerifySpec};
 
 use crate::twin::{Daemon, Twin};
 
@@ -122,4 +122,46 @@ async fn pictures_of_the_same_phase_are_a_tenth_of_a_second_apart() {
     let pictures = all(daemon.client.events(&job.id, None).await.unwrap()).await;
     // A hundred reports without a pause between them: pending, running, copying, the end, and little else.
     assert!(pictures.len() <= 8, "{} pictures", pictures.len());
+}
+
+fn convert(source: &str) -> ConvertSpec {
+    ConvertSpec {
+        source: source.into(),
+        output: "/out.qcow2".into(),
+        format: ImageFormat::Qcow2,
+        compression: None,
+        cluster_bytes: None,
+        replace: false,
+        follow_outside: false,
+    }
+}
+
+#[tokio::test]
+async fn work_on_local_files_needs_no_source() {
+    let reason = hypervisord::problems::problem(ProblemKind::Usage, "read the source: GOVC_URL is not set");
+    let daemon = Daemon::without_source(&Twin::new(), reason).await;
+    let job = daemon.start(convert("/ok")).await;
+    let job = daemon.until(&job, |job| job.state.is_final()).await;
+    let conversion = job.conversion.unwrap();
+    assert_eq!((job.state, conversion.format), (JobState::Completed, ImageFormat::Qcow2));
+    assert_eq!((conversion.output.to_str(), conversion.disks[0].capacity_bytes), (Some("/out.qcow2"), 1000));
+    assert_eq!((job.report, job.vm_path), (None, Some("/DC0/vm/ok".into())), "the twin says so");
+    let job = daemon.start(convert("/hold")).await;
+    daemon.until(&job, |job| job.phase == Phase::Copying).await;
+    daemon.client.cancel(&job.id).await.unwrap();
+    assert_eq!(daemon.until(&job, |job| job.state.is_final()).await.state, JobState::Cancelled);
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_what_its_manifest_says_fails_the_job_and_is_named() {
+    let daemon = Daemon::over(&Twin::new()).await;
+    let job = daemon.start(VerifySpec { path: "/ok".into() }).await;
+    let job = daemon.until(&job, |job| job.state.is_final()).await;
+    assert_eq!((job.state, job.verification.unwrap().verified), (JobState::Completed, vec!["vm.ovf".to_owned()]));
+    let job = daemon.start(VerifySpec { path: "/wrong".into() }).await;
+    let job = daemon.until(&job, |job| job.state.is_final()).await;
+    let problem = job.problem.unwrap();
+    assert_eq!((job.state, problem.kind), (JobState::Failed, ProblemKind::Verification));
+    assert_eq!(problem.error, "verify /wrong: disk.vmdk is not what the manifest says");
+    assert_eq!(job.verification.unwrap().mismatches[0].found, "bb");
 }

@@ -40,12 +40,12 @@ async fn info_and_vms_name_the_source_and_what_it_has() {
 #[tokio::test]
 async fn without_a_source_every_question_is_answered_with_the_reason() {
     let reason = hypervisord::problems::problem(ProblemKind::Usage, "read the source: GOVC_URL is not set");
-    let daemon = Daemon::with(Configured { engine: Err(reason.clone()) }).await;
+    let daemon = Daemon::without_source(&Twin::new(), reason.clone()).await;
     let info = daemon.client.info().await.unwrap();
     assert_eq!((info.source, info.source_problem), (None, Some(reason.clone())));
     assert_eq!(daemon.client.vms().await.unwrap_err().problem(), Some(&reason));
     let spec = ExportSpec { vm: "ok".into(), output: "/out".into(), snapshot: None };
-    assert_eq!(daemon.client.submit(&spec).await.unwrap_err().problem(), Some(&reason));
+    assert_eq!(daemon.client.submit(&spec.into()).await.unwrap_err().problem(), Some(&reason));
 }
 
 #[tokio::test]
@@ -62,6 +62,8 @@ async fn wrong_requests_are_problems_with_the_status_of_the_table() {
         ("POST", "/api/v1/jobs", "{}", 400, ProblemKind::Usage),
         ("POST", "/api/v1/jobs", r#"{"vm":"ok","output":"relative"}"#, 400, ProblemKind::Usage),
         ("POST", "/api/v1/jobs", r#"{"vm":"ok","output":"/x","format":"qcow2"}"#, 400, ProblemKind::Usage),
+        ("POST", "/api/v1/jobs", r#"{"kind":"import","path":"/x"}"#, 400, ProblemKind::Usage),
+        ("POST", "/api/v1/jobs", r#"{"kind":"verify","path":"relative"}"#, 400, ProblemKind::Usage),
         ("POST", "/api/v1/jobs", huge.as_str(), 400, ProblemKind::Usage),
     ] {
         let (got, media_type, problem) = raw(&daemon, method, path, body).await;
@@ -94,7 +96,8 @@ async fn a_directory_that_others_can_enter_is_refused() {
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o750)).unwrap();
     let reason = hypervisord::problems::problem(ProblemKind::Usage, "none");
     let socket = directory.path().join("socket");
-    let refused = private::serve(&socket, Configured { engine: Err(reason) }, CancellationToken::new()).await;
+    let configured = Configured { engine: Err(reason), images: Twin::new() };
+    let refused = private::serve(&socket, configured, CancellationToken::new()).await;
     assert!(refused.unwrap_err().to_string().contains("0700"));
     assert!(!socket.exists());
 }

@@ -9,14 +9,14 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hyper_api::client::{Client, Endpoint, ErrorKind};
-use hyper_api::{ExportSpec, Job};
-use hypervisord::engine::{Configured, Engine};
+use hyper_api::{ExportSpec, Job, JobSpec, Problem};
+use hypervisord::engine::{Configured, Engine, Images};
 use hypervisord::private;
 use migrate::export::{
     Consistency, FileProgress, Observer, Phase, Progress, Proof, Report, Request, SnapshotPolicy, SnapshotReport,
 };
 use migrate::inventory::Vm;
-
+use migrate::{conversion, verify};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -92,6 +92,51 @@ impl Engine for Twin {
     }
 }
 
+/// Converts by the name of the source: `/ok` and `/hold`; verifies `/ok` and `/wrong`.
+impl Images for Twin {
+    fn convert(
+        &self,
+        request: conversion::Request,
+        observer: Arc<dyn Observer>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'static, migrate::Result<conversion::Report>> {
+        async move {
+            observer.progress(&picture(Phase::Copying, 100));
+            if request.source == Path::new("/hold") {
+                cancel.cancelled().await;
+                return Err(migrate::Error::new(migrate::ErrorKind::Cancelled, "convert /hold: stopped"));
+            }
+            let disk = conversion::DiskReport {
+                name: "ok.qcow2".into(),
+                capacity_bytes: 1000,
+                content_blake3: Some("ab".repeat(32)),
+            };
+            let (disks, output) = (vec![disk], request.output);
+            Ok(conversion::Report { output, disks, files: Vec::new(), read_bytes: 100, kept_bytes: 0, copy_ms: 5 })
+        }
+        .boxed()
+    }
+
+    fn verify(
+        &self,
+        path: PathBuf,
+        _observer: Arc<dyn Observer>,
+        _cancel: CancellationToken,
+    ) -> BoxFuture<'static, migrate::Result<verify::Report>> {
+        let wrong = verify::Mismatch {
+            name: "disk.vmdk".into(),
+            algorithm: "SHA256".into(),
+            expected: "aa".into(),
+            found: "bb".into(),
+        };
+        let mismatches = if path == Path::new("/wrong") { vec![wrong] } else { Vec::new() };
+        let verified = vec!["vm.ovf".into()];
+        let report =
+            verify::Report { verified, mismatches, not_covered: Vec::new(), missing: Vec::new(), read_bytes: 7 };
+        async move { Ok(report) }.boxed()
+    }
+}
+
 fn picture(phase: Phase, received: u64) -> Progress {
     let file = FileProgress {
         name: "ok-disk-0.vmdk".into(),
@@ -136,7 +181,12 @@ pub(crate) struct Daemon {
 impl Daemon {
     pub(crate) async fn over(twin: &Arc<Twin>) -> Self {
         let engine: Arc<dyn Engine> = Arc::clone(twin) as Arc<dyn Engine>;
-        Self::with(Configured { engine: Ok(("https://twin:443".into(), engine)) }).await
+        Self::with(Configured { engine: Ok(("https://twin:443".into(), engine)), images: Arc::clone(twin) as _ }).await
+    }
+
+    /// A daemon without a source; files that lie here are the twin's.
+    pub(crate) async fn without_source(twin: &Arc<Twin>, reason: Problem) -> Self {
+        Self::with(Configured { engine: Err(reason), images: Arc::clone(twin) as _ }).await
     }
 
     pub(crate) async fn with(configured: Configured) -> Self {
@@ -152,7 +202,11 @@ impl Daemon {
     }
 
     pub(crate) async fn submit(&self, vm: &str) -> Job {
-        self.client.submit(&ExportSpec { vm: vm.into(), output: "/out".into(), snapshot: None }).await.unwrap()
+        self.start(ExportSpec { vm: vm.into(), output: "/out".into(), snapshot: None }).await
+    }
+
+    pub(crate) async fn start(&self, spec: impl Into<JobSpec>) -> Job {
+        self.client.submit(&spec.into()).await.unwrap()
     }
 
     /// Follows a job until `wanted` is true of a picture, and returns that.
