@@ -123,8 +123,8 @@ impl View {
 
 /// Returns the definition that would have led to a job of `/api/v1`.
 fn made_up(picture: &hyper_api::Job) -> JobDefinition {
-    let vm_path = text::one_line(picture.vm_path.as_deref().unwrap_or(&picture.spec.vm));
-    let output = text::one_line(&picture.spec.output.to_string_lossy());
+    let vm_path = text::one_line(picture.vm_path.as_deref().unwrap_or(&picture.spec.subject()));
+    let output = picture.spec.output().map(|output| text::one_line(&output.to_string_lossy())).unwrap_or_default();
     JobDefinition {
         name: text::last_element(&vm_path).to_owned(),
         vm_path,
