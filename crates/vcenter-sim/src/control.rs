@@ -10,7 +10,7 @@
 //! | `DELETE /rules`, `DELETE /rules?name=NAME` | removes all rules, or those of this name |
 //! | `GET /disks?vm=PATH&disk=N` | the raw bytes of a disk; with `&snapshot=NAME` those that a snapshot keeps |
 //! | `GET /disks/sha256?vm=PATH&disk=N` | their SHA-256 and size |
-//! | `POST /vms/move?vm=PATH&host=NAME` | moves a VM to another host, as vMotion does |
+//! | `POST /vms/move?vm=PATH&host=NAME&datastore=NAME` | moves a VM to another host, datastore, or both, as vMotion does |
 //! | `POST /shutdown` | stops the simulator |
 //!
 //! No credentials: it is for whoever started the simulator, on loopback.

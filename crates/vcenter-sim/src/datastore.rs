@@ -1,7 +1,8 @@
 //! The files of datastores, as a host sees them: which there are, what they are called, and their bytes.
 //!
-//! Nothing is stored. A file follows from the inventory, from the contents of disks, and from what
-//! snapshots have put above them; its bytes are made while they are read, at any offset.
+//! Nothing is stored. A file follows from the inventory, from the contents of disks, from what snapshots
+//! have put above them, and from where the VM has its [`home`]; its bytes are made while they are read, at
+//! any offset.
 //!
 //! ```text
 //!  tree ── paths ──► machine ── files of a VM ──► chain ── links of a disk ──► layer ── grains
@@ -16,6 +17,7 @@ pub(crate) mod chain;
 mod cowd;
 mod descriptor;
 pub(crate) mod file;
+pub(crate) mod home;
 mod index;
 mod layer;
 pub(crate) mod machine;
@@ -26,16 +28,18 @@ mod vmsd;
 mod vmx;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use vsphere::wire::DateTime;
 
 use crate::content::{Delta, mix};
 use crate::export::text_seed;
 use crate::hardware::Place;
-use crate::inventory::{Content, Disk, Inventory, ParentPlace, Vm, rules};
+use crate::inventory::{Content, Disk, Inventory, Vm};
 use chain::LinkKind;
 use file::Source;
+use home::{Home, Moved};
 use layer::{Layer, LayerKey};
 
 /// Seconds since 1970 at which all that exists from the start was last changed.
@@ -48,9 +52,16 @@ const LINKS_KEPT_MAX: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Datastores {
     list: Vec<Datastore>,
-    homes: Vec<Home>,
+    /// For each datastore, the VMs that have files in a directory, that whose configuration is there first.
+    /// It follows the homes of VMs, and says only whom to ask: what is where, a VM itself knows.
+    owners: RwLock<Vec<Owners>>,
+    /// How often files have moved.
+    moves: AtomicU64,
     links: Mutex<HashMap<LinkKey, Source>>,
 }
+
+/// VMs by the directories in which they have files.
+type Owners = BTreeMap<String, Vec<usize>>;
 
 /// What tells a link from all others.
 type LinkKey = (usize, usize, LinkKind, LayerKey);
@@ -65,32 +76,15 @@ pub(crate) struct Datastore {
     pub(crate) uuid: String,
     /// 5 or 6.
     pub(crate) vmfs: u8,
-    /// The VMs that have files in each directory, that whose configuration is there first.
-    owners: BTreeMap<String, Vec<usize>>,
     /// Paths of images.
     isos: BTreeSet<String>,
-}
-
-/// A directory on a datastore.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Spot {
-    /// Number of the datastore.
-    pub(crate) datastore: usize,
-    pub(crate) directory: String,
-}
-
-/// Where the files of a VM are.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Home {
-    /// Of all files but those below.
-    pub(crate) spot: Spot,
-    /// Of bases on other datastores, by the number of their disk.
-    bases: BTreeMap<usize, Spot>,
 }
 
 /// How a VM is at one moment, as far as its files depend on it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct VmNow {
+    /// Where its files are.
+    pub(crate) home: Home,
     /// Whether a host has its disks open.
     pub(crate) running: bool,
     /// Links of snapshots, lowest first.
@@ -118,8 +112,8 @@ pub(crate) struct SnapshotNow {
 }
 
 impl Datastores {
-    /// Makes the datastores of an inventory. `directories` has the directory of each VM.
-    pub(crate) fn new(inventory: &Inventory, directories: &[String]) -> Self {
+    /// Makes the datastores of an inventory, whose VMs have their files at `homes`.
+    pub(crate) fn new(inventory: &Inventory, homes: &[Home]) -> Self {
         let mut list = Vec::new();
         for (datacenter, from) in inventory.datacenters.iter().enumerate() {
             list.extend(from.datastores.iter().map(|name| Datastore {
@@ -127,28 +121,24 @@ impl Datastores {
                 datacenter,
                 uuid: volume_uuid(&format!("{}/{name}", from.path())),
                 vmfs: if from.vmfs5.contains(name) { 5 } else { 6 },
-                owners: BTreeMap::new(),
                 isos: BTreeSet::new(),
             }));
         }
-        let mut datastores = Self { list, homes: Vec::new(), links: Mutex::default() };
-        for (vm, directory) in inventory.vms.iter().zip(directories) {
-            datastores.settle(inventory, vm, directory);
+        let mut owners = vec![Owners::new(); list.len()];
+        // Whose configuration is in a directory comes before those who have but a disk there.
+        for (vm, Home { spot, .. }) in homes.iter().enumerate() {
+            owners[spot.datastore].insert(spot.directory.clone(), vec![vm]);
         }
-        for (index, vm) in inventory.vms.iter().enumerate() {
-            datastores.place_bases(inventory, index, vm);
-        }
+        homes.iter().enumerate().for_each(|(vm, home)| enter(&mut owners, vm, home));
+        let (owners, moves) = (RwLock::new(owners), AtomicU64::new(0));
+        let mut datastores = Self { list, owners, moves, links: Mutex::default() };
+        inventory.vms.iter().for_each(|vm| datastores.place_images(inventory, vm));
         datastores
     }
 
-    /// Gives a VM its directory, and its images their places.
-    fn settle(&mut self, inventory: &Inventory, vm: &Vm, directory: &str) {
-        let index = self.homes.len();
+    /// Gives the images in the drives of a VM their places.
+    fn place_images(&mut self, inventory: &Inventory, vm: &Vm) {
         let datacenter = datacenter_of(inventory, vm);
-        let datastore = inventory.datastore_of(vm).and_then(|name| self.named(datacenter, name)).unwrap_or_default();
-        let before = self.list[datastore].owners.insert(directory.to_owned(), vec![index]);
-        assert!(before.is_none(), "the model gives no directory to two VMs");
-        self.homes.push(Home { spot: Spot { datastore, directory: directory.to_owned() }, bases: BTreeMap::new() });
         for iso in vm.isos.iter().filter(|iso| !vm.missing_isos.contains(iso)) {
             let parts = iso.strip_prefix('[').and_then(|rest| rest.split_once("] "));
             let Some((name, path)) = parts else { continue };
@@ -158,34 +148,32 @@ impl Datastores {
         }
     }
 
-    /// Gives the bases that lie on other datastores a directory there.
-    fn place_bases(&mut self, inventory: &Inventory, index: usize, vm: &Vm) {
-        let datacenter = datacenter_of(inventory, vm);
-        for (disk, from) in vm.disks.iter().enumerate() {
-            if let Some((name, directory, _)) = from.file.as_deref().and_then(rules::parts_of) {
-                let Some(datastore) = self.named(datacenter, name) else { continue };
-                let owners = self.list[datastore].owners.entry(directory.to_owned()).or_default();
-                if !owners.contains(&index) {
-                    owners.push(index);
-                }
-                self.homes[index].bases.insert(disk, Spot { datastore, directory: directory.to_owned() });
-                continue;
-            }
-            let ParentPlace::Datastore(name) = &from.parent else { continue };
-            let Some(datastore) = self.named(datacenter, name) else { continue };
-            let home = self.homes[index].spot.clone();
-            if home.datastore == datastore {
-                self.homes[index].bases.insert(disk, home);
-                continue;
-            }
-            let owners = &mut self.list[datastore].owners;
-            let mut directory = home.directory;
-            while owners.get(&directory).is_some_and(|owners| *owners != [index]) {
-                directory.push_str("_base");
-            }
-            owners.insert(directory.clone(), vec![index]);
-            self.homes[index].bases.insert(disk, Spot { datastore, directory });
+    /// Follows VMs that have moved. The caller holds the state that knows their homes, so that nobody finds
+    /// one without the other.
+    pub(crate) fn follow(&self, moved: &[Moved]) {
+        if moved.is_empty() {
+            return;
         }
+        let mut owners = self.owners.write().unwrap_or_else(PoisonError::into_inner);
+        for Moved { vm, from, to } in moved {
+            for spot in from.spots() {
+                let directories = &mut owners[spot.datastore];
+                if let Some(there) = directories.get_mut(&spot.directory) {
+                    there.retain(|owner| owner != vm);
+                    if there.is_empty() {
+                        directories.remove(&spot.directory);
+                    }
+                }
+            }
+            enter(&mut owners, *vm, to);
+        }
+        drop(owners);
+        self.moves.fetch_add(1, Ordering::Release);
+    }
+
+    /// Returns how often files have moved so far: as long as that stays the same, all are where they were.
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Acquire)
     }
 
     /// Returns a datastore by its number.
@@ -204,31 +192,19 @@ impl Datastores {
         self.list.iter().enumerate().filter(of).map(|(index, _)| index)
     }
 
-    /// Returns where the files of a VM are.
-    pub(crate) fn home(&self, vm: usize) -> &Home {
-        &self.homes[vm]
-    }
-
-    /// Returns the numbers of the datastores that hold files of a VM; that of its configuration first.
-    pub(crate) fn used_by(&self, vm: usize) -> Vec<usize> {
-        let home = &self.homes[vm];
-        let mut used = vec![home.spot.datastore];
-        for base in home.bases.values() {
-            if !used.contains(&base.datastore) {
-                used.push(base.datastore);
-            }
-        }
-        used
-    }
-
     /// Returns the VMs that have files in a directory, that whose configuration is there first.
-    pub(crate) fn owners(&self, datastore: usize, directory: &str) -> &[usize] {
-        self.list[datastore].owners.get(directory).map_or(&[], Vec::as_slice)
+    pub(crate) fn owners(&self, datastore: usize, directory: &str) -> Vec<usize> {
+        self.read_owners()[datastore].get(directory).cloned().unwrap_or_default()
     }
 
-    fn base_spot(&self, vm: usize, disk: usize) -> &Spot {
-        let home = &self.homes[vm];
-        home.bases.get(&disk).unwrap_or(&home.spot)
+    /// Returns the directories at the root of a datastore that have files of VMs.
+    fn directories(&self, datastore: usize) -> BTreeSet<String> {
+        self.read_owners()[datastore].keys().cloned().collect()
+    }
+
+    /// No holder leaves the index half-changed, so a poisoned lock is as good as any.
+    fn read_owners(&self) -> RwLockReadGuard<'_, Vec<Owners>> {
+        self.owners.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns a link as a file; laying it out takes a look at every grain, so that is done once.
@@ -268,6 +244,16 @@ pub(crate) fn allocated_bytes(disk: &Disk) -> u64 {
             disk.size.0 / 1000 * u64::from(thousandths)
         }
         Content::File { .. } => disk.size.0,
+    }
+}
+
+/// Enters a VM at all its directories.
+fn enter(owners: &mut [Owners], vm: usize, home: &Home) {
+    for spot in home.spots() {
+        let there = owners[spot.datastore].entry(spot.directory.clone()).or_default();
+        if !there.contains(&vm) {
+            there.push(vm);
+        }
     }
 }
 

@@ -24,9 +24,9 @@ use crate::line::VCENTER;
 pub use crate::pace::profile::{Lane, Profile, Shape};
 pub use options::Options;
 pub use rule::Rule;
-use rule::VmdkDamage;
 use rule::action::{Action, Stage};
 use rule::book::{Book, Event, Load, Strike};
+use rule::{Names, VmdkDamage};
 pub use settings::{CorruptByte, CutAfter, HashName, ManifestLie, ManifestLieKind, Settings, ThumbprintKind};
 
 /// The names by which a fault can pick a file of a lease.
@@ -75,8 +75,8 @@ pub struct Faults {
     state: Mutex<State>,
     /// True while there are rules: whoever asks for none pays nothing.
     has_rules: AtomicBool,
-    /// Names of listeners that rules may use.
-    listeners: Vec<String>,
+    /// What rules may name.
+    names: Names,
     started: Instant,
 }
 
@@ -92,14 +92,14 @@ impl Faults {
     /// Starts with these settings.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self::with_listeners(settings, Vec::new())
+        Self::with_names(settings, Names::default())
     }
 
-    /// Starts with these settings and the names of listeners that rules may use.
+    /// Starts with these settings and the names that rules may use.
     #[must_use]
-    pub fn with_listeners(settings: Settings, listeners: Vec<String>) -> Self {
+    pub fn with_names(settings: Settings, names: Names) -> Self {
         let state = State { settings: Arc::new(settings), struck: BTreeMap::new(), book: Book::default() };
-        Self { state: Mutex::new(state), has_rules: AtomicBool::new(false), listeners, started: Instant::now() }
+        Self { state: Mutex::new(state), has_rules: AtomicBool::new(false), names, started: Instant::now() }
     }
 
     /// Adds rules after those that there are.
@@ -109,7 +109,7 @@ impl Faults {
     /// Says which rule is refused and why; then none was added.
     pub fn add_rules(&self, rules: Vec<Rule>) -> Result<(), String> {
         for rule in &rules {
-            rule.check(&self.listeners)?;
+            rule.check(&self.names)?;
         }
         let mut state = self.lock();
         rules.into_iter().for_each(|rule| state.book.add(rule, self.started.elapsed()));

@@ -84,17 +84,18 @@ pub(crate) fn answer<B>(connection: &Arc<Connection>, request: &Request<B>) -> R
 fn answer_path<B>(connection: &Arc<Connection>, request: &Request<B>, datastore: usize, path: &str) -> Reply {
     let world = &connection.world;
     let now = |vm| world.soap.vm_now(vm);
+    let moves = world.datastores.moves();
     match tree::find(world, datastore, path, &now) {
         None => not_found(),
         Some(Entry::Directory(_)) => match tree::list(world, datastore, path, &now) {
             Some(entries) => page::directory(world, datastore, path, &entries),
             None => not_found(),
         },
-        Some(Entry::File(file)) => answer_file(connection, request, &file),
+        Some(Entry::File(file)) => answer_file(connection, request, &file, moves),
     }
 }
 
-fn answer_file<B>(connection: &Arc<Connection>, request: &Request<B>, file: &StoredFile) -> Reply {
+fn answer_file<B>(connection: &Arc<Connection>, request: &Request<B>, file: &StoredFile, moves: u64) -> Reply {
     let settings = connection.world.faults.now();
     let locked = match file.lock {
         Lock::Free => false,
@@ -129,7 +130,7 @@ fn answer_file<B>(connection: &Arc<Connection>, request: &Request<B>, file: &Sto
     let mut reply = if is_head {
         empty(status)
     } else {
-        Response::new(boxed(FileBody::new(Arc::clone(connection), file.source.clone(), parts)))
+        Response::new(boxed(FileBody::new(Arc::clone(connection), file, moves, parts)))
     };
     *reply.status_mut() = status;
     *reply.headers_mut() = headers;

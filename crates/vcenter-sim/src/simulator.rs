@@ -13,6 +13,7 @@ use crate::control;
 use crate::datastore::Datastores;
 use crate::error::{Error, ErrorKind, Result};
 use crate::export::Exports;
+use crate::faults::rule::Names;
 use crate::faults::{Faults, Options, Settings};
 use crate::folder::Tickets;
 use crate::inventory::{Inventory, Personality};
@@ -55,7 +56,7 @@ impl Simulator {
         let settings = options.settings.clone().unwrap_or_else(|| inventory.faults.clone());
         let soap = Soap::new(&inventory, &options);
         let world = Arc::new(World {
-            datastores: Datastores::new(&inventory, &soap.directories()),
+            datastores: Datastores::new(&inventory, &soap.homes()),
             tickets: Tickets::default(),
             stats: Stats::new(hosts.iter().map(|host| host.name.as_str())),
             faults: faults(&inventory, &options, settings)?,
@@ -134,8 +135,13 @@ impl Simulator {
 
 /// Starts the faults with the rules of the inventory and those of the options.
 fn faults(inventory: &Inventory, options: &Options, settings: Settings) -> Result<Faults> {
-    let hosts = inventory.datacenters.iter().flat_map(|datacenter| datacenter.hosts.iter().cloned());
-    let faults = Faults::with_listeners(settings, std::iter::once(VCENTER.to_owned()).chain(hosts).collect());
+    let all = || inventory.datacenters.iter();
+    let hosts = all().flat_map(|datacenter| datacenter.hosts.iter().cloned());
+    let names = Names {
+        listeners: std::iter::once(VCENTER.to_owned()).chain(hosts).collect(),
+        datastores: all().flat_map(|datacenter| datacenter.datastores.iter().cloned()).collect(),
+    };
+    let faults = Faults::with_names(settings, names);
     let rules = inventory.rules.iter().chain(&options.rules).cloned().collect();
     faults.add_rules(rules).map_err(|why| Error::new(ErrorKind::Inventory, why))?;
     Ok(faults)

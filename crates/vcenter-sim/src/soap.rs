@@ -4,7 +4,7 @@
 //!  post ─► session ─► dispatch ─┬─► content, search, view      what exists
 //!                               ├─► retrieve, filter           properties, once or on change
 //!                               ├─► export (lease), task       what takes time
-//!                               ├─► power, snapshot, reconfig  what changes a VM, by tasks
+//!                               ├─► power, snapshot, reconfig, relocate  what changes a VM, by tasks
 //!                               └─► fault                      refusals
 //!  model: the objects, fixed · state: all that changes, one lock · property: what objects say
 //! ```
@@ -35,6 +35,7 @@ mod power;
 mod privilege;
 mod property;
 mod reconfig;
+mod relocate;
 mod report;
 mod retrieve;
 mod search;
@@ -58,6 +59,7 @@ use vsphere::wire::{Element, Limits, Method as _, MoRef, fault_xml, parse_reques
 
 use crate::content::Delta;
 use crate::datastore::VmNow;
+use crate::datastore::home::{Home, homes};
 use crate::faults::Options;
 use crate::inventory::Inventory;
 use crate::world::World;
@@ -124,12 +126,14 @@ pub struct Soap {
 impl Soap {
     /// Builds the objects of an inventory.
     pub fn new(inventory: &Inventory, options: &Options) -> Self {
+        let model = Model::build(inventory);
+        let homes = homes(inventory, &model.directories());
         Self {
-            model: Model::build(inventory),
+            model,
             versions: Versions::new(&inventory.vcenter.api_version),
             strict: !options.lenient,
             paths: inventory.vms.iter().map(|vm| vm.path.clone()).collect(),
-            state: Mutex::new(State::new(inventory, Instant::now())),
+            state: Mutex::new(State::new(inventory, homes, Instant::now())),
             changes: watch::Sender::new(0),
             ticking: AtomicBool::new(false),
         }
@@ -186,10 +190,9 @@ impl Soap {
         vm.deltas.get(..end).map(<[Delta]>::to_vec)
     }
 
-    /// Returns the directory of each VM's files, in the order of the inventory.
-    pub(crate) fn directories(&self) -> Vec<String> {
-        let places = self.model.vms().iter().filter_map(|&id| self.model.place(id));
-        places.map(|place| place.directory.clone()).collect()
+    /// Returns where each VM has its files, in the order of the inventory.
+    pub(crate) fn homes(&self) -> Vec<Home> {
+        self.lock().vms.iter().map(|vm| vm.home.clone()).collect()
     }
 
     /// Returns how a VM of the inventory is at this moment.
@@ -200,22 +203,6 @@ impl Soap {
     /// Returns the object at an inventory path.
     pub fn find(&self, path: &str) -> Option<MoRef> {
         self.model.find_path(path).map(|id| self.model.moref(id))
-    }
-
-    /// Moves a VM to another host of its datacenter, as vMotion does, and tells those who wait.
-    ///
-    /// # Errors
-    /// Says what is not there.
-    pub fn move_to_host(&self, vm_path: &str, host: &str) -> Result<(), String> {
-        let index = self.paths.iter().position(|path| path == vm_path);
-        let index = index.ok_or_else(|| format!("VM `{vm_path}` is not in the inventory"))?;
-        let target = self.model.vms().get(index).and_then(|&id| self.model.host_for(id, host));
-        let target = target.ok_or_else(|| format!("the datacenter of VM `{vm_path}` has no host `{host}`"))?;
-        if let Some(vm) = self.lock().vms.get_mut(index) {
-            vm.host = Some(target);
-        }
-        self.tell();
-        Ok(())
     }
 
     /// Returns true when the cookie belongs to a live session.
@@ -288,7 +275,10 @@ impl Soap {
     /// Lets time pass: sessions and leases die, tasks go on.
     fn tick(&self, world: &World) {
         let idle = Duration::from_secs(world.faults.now().session_idle_s);
-        let ticked = self.lock().tick(Instant::now(), idle);
+        let mut state = self.lock();
+        let ticked = state.tick(Instant::now(), idle);
+        world.datastores.follow(&ticked.moved);
+        drop(state);
         ticked.closed.iter().for_each(|lease| world.exports.close(lease));
         if ticked.changed {
             self.tell();

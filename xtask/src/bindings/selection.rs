@@ -55,6 +55,7 @@ const METHODS: &[&str] = &[
     "ReconfigVM_Task",
     "RemoveAllSnapshots_Task",
     "RemoveSnapshot_Task",
+    "RelocateVM_Task",
     "ResetListView",
     "ResetVM_Task",
     "RetrieveProperties",

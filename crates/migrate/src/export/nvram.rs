@@ -18,11 +18,15 @@ use super::fetch::{Fetch, Fetched, Origin};
 use super::meter::{FileMeter, Reporter};
 use super::package::Package;
 use super::plan::Plan;
-use super::{FileReport, Proof, blocking, stopped};
+use super::{FileReport, Proof, blocking, unless};
 use crate::{ErrorKind, Result};
 
 /// What the server calls such a file in its list.
 const LISTED_TYPE: &str = "nvram";
+
+/// How often the file is looked for again where it cannot be read: storage vMotion takes it elsewhere, and
+/// does so hardly twice within the moments that this takes.
+const MOVES_MAX: u32 = 2;
 
 /// Fetches the nvram that the server lists for the VM; `None` where there is none or it cannot be read.
 ///
@@ -35,16 +39,12 @@ pub(super) async fn fetch(
     reporter: &Reporter,
     cancel: &CancellationToken,
 ) -> Result<Option<FileReport>> {
-    let found = tokio::select! {
-        found = listed(session, plan) => found,
-        () = cancel.cancelled() => return Err(stopped()),
-    };
-    let fetched = match found {
+    let fetched = match unless(cancel, listed(session, plan)).await {
         Ok(None) => return Ok(None),
         Ok(Some(file)) => {
             let name = format!("{}-nvram.nvram", package.base());
             package.list(std::slice::from_ref(&name))?;
-            by_any_road(session, plan, file, package, name, cancel).await
+            wherever_it_is(session, plan, file, package, name, cancel).await
         }
         Err(error) => Err(error),
     };
@@ -72,9 +72,37 @@ pub(super) fn described(plan: &Plan, file: &FileReport) -> DescribedFile {
 }
 
 async fn listed(session: &Session, plan: &Plan) -> Result<Option<DatastorePath>> {
-    let object = properties::read(session, &plan.vm.moref, &["layoutEx.file"]).await?;
+    let object = properties::read(session, &plan.vm.moref, &["layoutEx.file", "config.files.vmPathName"]).await?;
     let files: Vec<VirtualMachineFileLayoutExFileInfo> = object.list("layoutEx.file")?;
-    Ok(choose(&files, &plan.vm.config.vm_path_name))
+    // The VM may stand elsewhere than when the plan was made.
+    let configuration: Option<String> = object.get("config.files.vmPathName")?;
+    Ok(choose(&files, configuration.as_ref().unwrap_or(&plan.vm.config.vm_path_name)))
+}
+
+/// Reads the file, and follows it when the VM's files move meanwhile.
+async fn wherever_it_is(
+    session: &Session,
+    plan: &Plan,
+    mut file: DatastorePath,
+    package: &Package,
+    name: String,
+    cancel: &CancellationToken,
+) -> Result<FileReport> {
+    for _ in 0..MOVES_MAX {
+        let error = match by_any_road(session, plan, file.clone(), package, name.clone(), cancel).await {
+            Err(error) if !matches!(error.kind(), ErrorKind::Target | ErrorKind::Cancelled) => error,
+            ended => return ended,
+        };
+        match unless(cancel, listed(session, plan)).await {
+            Ok(Some(now)) if now != file => {
+                tracing::debug!(%file, %now, "the VM's files have moved");
+                file = now;
+            }
+            Err(stop) if stop.kind() == ErrorKind::Cancelled => return Err(stop),
+            _ => return Err(error),
+        }
+    }
+    by_any_road(session, plan, file, package, name, cancel).await
 }
 
 /// Picks the VM's own: snapshots may have copies, which lie elsewhere or are called otherwise.

@@ -20,7 +20,7 @@
 //! | F14 damaged format | `Verification` naming the file, though the manifest agrees; a grain that inflates short is found where the disk is read | `formats` |
 //! | F15 wrong host, wrong certificate | error `Unreachable` or `Certificate` | `hosts` |
 //! | F17, F24 snapshot task fails, never ends, is refused | error with the reason; a stop does not wait for ever; a removal is repeated | `snapshots`, `crate::snapshots` |
-//! | F19 VM moves | lease goes on: right package; lease fails: error with the reason | `vms` |
+//! | F19 VM moves to a host or a datastore | lease goes on: right package; lease fails: error with the reason; nvram on a datastore: followed | `vms`, `storage` |
 //! | F20 VM switched on | error `State`: what was copied is of no one moment | `vms` |
 //! | F21 missing image | error with the file's name | `vms` |
 //! | F22, F23 no privilege, no licence | error `Permission` naming privilege and object, or the server's words | `vms` |
@@ -38,6 +38,7 @@ mod formats;
 mod hosts;
 mod leases;
 mod snapshots;
+mod storage;
 mod streams;
 mod vms;
 

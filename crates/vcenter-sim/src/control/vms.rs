@@ -1,4 +1,4 @@
-//! What happens to VMs from outside: vMotion.
+//! What happens to VMs from outside: vMotion, of the host and of the storage.
 
 use http::StatusCode;
 use serde_json::json;
@@ -7,13 +7,14 @@ use super::query::value;
 use crate::reply::{Reply, text};
 use crate::world::World;
 
-/// Moves a VM to another host.
+/// Moves a VM to another host, another datastore, or both.
 pub(super) fn migrate(world: &World, query: Option<&str>) -> Reply {
-    let (Some(vm), Some(host)) = (value(query, "vm"), value(query, "host")) else {
-        return text(StatusCode::BAD_REQUEST, "say ?vm=PATH&host=NAME\n");
+    let (host, datastore) = (value(query, "host"), value(query, "datastore"));
+    let Some(vm) = value(query, "vm").filter(|_| host.is_some() || datastore.is_some()) else {
+        return text(StatusCode::BAD_REQUEST, "say ?vm=PATH with &host=NAME, &datastore=NAME, or both\n");
     };
-    match world.soap.move_to_host(&vm, &host) {
-        Ok(()) => super::json_reply(&json!({ "vm": vm, "host": host })),
+    match world.soap.move_vm(world, &vm, host.as_deref(), datastore.as_deref()) {
+        Ok(_) => super::json_reply(&json!({ "vm": vm, "host": host, "datastore": datastore })),
         Err(rule) => text(StatusCode::NOT_FOUND, format!("{rule}\n")),
     }
 }

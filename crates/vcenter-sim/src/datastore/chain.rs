@@ -10,13 +10,14 @@
 
 use std::sync::Arc;
 
+use super::Datastores;
 use super::cowd::Cowd;
 use super::descriptor::{self, DescriptorText};
 use super::file::{FileKind, Lock, Source, StoredFile};
+use super::home::{Home, Spot};
 use super::layer::{Base, Declared, Layer};
 use super::region::SECTOR;
 use super::sesparse::SeSparse;
-use super::{Datastores, Spot};
 use crate::content::{Delta, DiskContent, mix};
 use crate::identity;
 use crate::inventory::layout::fits_redo_log;
@@ -63,6 +64,8 @@ pub(crate) struct Link {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChainOf<'a> {
     pub(super) datastores: &'a Datastores,
+    /// Where the VM has its files.
+    pub(super) home: &'a Home,
     pub(super) vm: &'a Vm,
     /// Number of the VM in the inventory.
     pub(super) vm_index: usize,
@@ -112,14 +115,14 @@ impl ChainOf<'_> {
     /// Returns where links lie: beside the configuration, or where the inventory puts the disk.
     fn spot(&self) -> &Spot {
         match &self.vm.disks[self.disk_index].file {
-            Some(_) => self.datastores.base_spot(self.vm_index, self.disk_index),
-            None => &self.datastores.home(self.vm_index).spot,
+            Some(_) => self.home.base(self.disk_index),
+            None => &self.home.spot,
         }
     }
 
     fn base_spot(&self, disk: &Disk) -> &Spot {
         match &disk.parent {
-            ParentPlace::Datastore(_) => self.datastores.base_spot(self.vm_index, self.disk_index),
+            ParentPlace::Datastore(_) => self.home.base(self.disk_index),
             _ => self.spot(),
         }
     }
@@ -128,7 +131,7 @@ impl ChainOf<'_> {
     fn stem(&self, number: u32) -> String {
         let of_disk = if self.disk_index == 0 { String::new() } else { format!("_{}", self.disk_index) };
         let of_link = if number == 0 { String::new() } else { format!("-{number:06}") };
-        let file = self.vm.disks[self.disk_index].file.as_deref();
+        let file = self.vm.disks[self.disk_index].file.as_deref().filter(|_| self.home.is_declared(self.disk_index));
         if let Some((_, _, stem)) = file.and_then(parts_of) {
             return format!("{stem}{of_link}");
         }

@@ -2,7 +2,8 @@
 
 use super::chain::{ChainOf, Link, LinkKind};
 use super::file::{FileKind, Lock, Source, StoredFile};
-use super::{EPOCH, SnapshotNow, Spot, VmNow, vmsd, vmx};
+use super::home::Spot;
+use super::{EPOCH, SnapshotNow, VmNow, vmsd, vmx};
 use crate::content::Delta;
 use crate::export::text_seed;
 use crate::hardware::Layout;
@@ -73,6 +74,7 @@ pub(crate) fn chain(world: &World, vm_index: usize, disk_index: usize, now: &VmN
     let adapter = vmx::adapter(&layout, layout.disks.get(disk_index)?);
     let of = ChainOf {
         datastores: &world.datastores,
+        home: &now.home,
         vm,
         vm_index,
         disk_index,
@@ -106,7 +108,7 @@ pub(crate) fn link_of(world: &World, vm_index: usize, descriptor: &StoredFile, n
 /// Returns the files of a VM's snapshots, oldest first.
 pub(crate) fn snapshots(world: &World, vm_index: usize, now: &VmNow) -> Vec<SnapshotFiles> {
     let vm = &world.inventory.vms[vm_index];
-    let spot = &world.datastores.home(vm_index).spot;
+    let spot = &now.home.spot;
     let files = now.snapshots.iter().map(|snapshot| {
         let seed = text_seed(&format!("{}/{}", vm.path, snapshot.moref));
         let noise = |ending: &str, kind, len_bytes| {
@@ -140,7 +142,7 @@ fn state_file(spot: &Spot, snapshot: &SnapshotNow, ending: &str) -> String {
 
 fn small_files(world: &World, vm_index: usize, now: &VmNow, disks: &[Vec<Link>]) -> Vec<StoredFile> {
     let vm = &world.inventory.vms[vm_index];
-    let spot = &world.datastores.home(vm_index).spot;
+    let spot = &now.home.spot;
     let name = |ending: &str| format!("{}{ending}", spot.directory);
     let mut files = Vec::with_capacity(4);
     if let Ok(layout) = Layout::of(vm) {

@@ -2,6 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::cowd::Cowd;
+use super::home::{Spot, homes};
 use super::layer::{Declared, Held};
 use super::sesparse::SeSparse;
 use super::*;
@@ -13,7 +14,8 @@ fn inventory(text: &str) -> Inventory {
 
 fn datastores(text: &str, directories: &[&str]) -> Datastores {
     let directories: Vec<String> = directories.iter().map(|&name| name.to_owned()).collect();
-    Datastores::new(&inventory(text), &directories)
+    let inventory = inventory(text);
+    Datastores::new(&inventory, &homes(&inventory, &directories))
 }
 
 const TWO: &str = "[[datacenter]]\nname = \"DC0\"\nhosts = [\"a\"]\ndatastores = [\"ds1\", \"ds2\"]\nvmfs5 = [\"ds2\"]\n\
@@ -32,18 +34,23 @@ fn datastores_of_one_name_in_two_datacenters_are_two() {
 }
 
 #[test]
-fn a_base_on_another_datastore_gets_a_directory_that_nobody_has_there() {
+fn owners_follow_vms_that_move_and_leave_the_others_where_they_are() {
     let text = format!(
-        "{TWO}[[vm]]\npath = \"DC0/vm/x\"\ndatastore = \"ds2\"\n[[vm]]\npath = \"DC0/vm/y/x\"\n\
-         [[vm.disk]]\nsize = \"1 MiB\"\n[[vm.disk]]\nsize = \"1 MiB\"\nlinks = 1\nparent = \"[ds2]\"\n"
+        "{TWO}[[vm]]\npath = \"DC0/vm/x\"\n[[vm]]\npath = \"DC0/vm/y\"\n\
+         [[vm.disk]]\nsize = \"1 MiB\"\nfile = \"[ds1] x/data.vmdk\"\n"
     );
-    let there = datastores(&text, &["x", "x"]);
-    assert_eq!(there.used_by(0), [1]);
-    assert_eq!(there.used_by(1), [0, 1]);
-    assert_eq!(*there.base_spot(1, 1), Spot { datastore: 1, directory: "x_base".to_owned() });
-    assert_eq!(*there.base_spot(1, 0), Spot { datastore: 0, directory: "x".to_owned() });
-    let owners = [there.owners(1, "x"), there.owners(1, "x_base"), there.owners(0, "x_base")];
-    assert_eq!(owners, [&[0][..], &[1], &[]]);
+    let inventory = inventory(&text);
+    let homes = homes(&inventory, &["x".to_owned(), "y".to_owned()]);
+    let there = Datastores::new(&inventory, &homes);
+    there.follow(&[]);
+    assert_eq!(there.moves(), 0);
+    let to = Home::at(Spot { datastore: 1, directory: "y".to_owned() });
+    there.follow(&[Moved { vm: 1, from: homes[1].clone(), to: to.clone() }]);
+    assert_eq!((there.owners(0, "x"), there.owners(0, "y"), there.owners(1, "y")), (vec![0], vec![], vec![1]));
+    assert_eq!(there.directories(0), BTreeSet::from(["x".to_owned()]));
+    there.follow(&[Moved { vm: 1, from: to, to: homes[1].clone() }]);
+    assert_eq!((there.owners(0, "x"), there.owners(0, "y"), there.owners(1, "y")), (vec![0, 1], vec![1], vec![]));
+    assert_eq!(there.moves(), 2);
 }
 
 #[test]
@@ -54,7 +61,7 @@ fn a_directory_belongs_to_all_vms_with_disks_in_it() {
          [[vm.disk]]\nsize = \"1 MiB\"\nfile = \"[ds1] x/more.vmdk\"\n"
     );
     let there = datastores(&text, &["x", "y"]);
-    assert_eq!((there.owners(0, "x"), there.owners(0, "y")), (&[0, 1][..], &[1][..]));
+    assert_eq!((there.owners(0, "x"), there.owners(0, "y")), (vec![0, 1], vec![1]));
 }
 
 #[test]

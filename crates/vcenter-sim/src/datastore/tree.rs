@@ -41,9 +41,9 @@ pub(crate) fn list(
     let mut names = BTreeSet::new();
     let mut is_there = directory.is_empty();
     if directory.is_empty() {
-        names.extend(there.owners.keys().cloned());
+        names.extend(world.datastores.directories(datastore));
     }
-    for &vm in world.datastores.owners(datastore, directory) {
+    for vm in world.datastores.owners(datastore, directory) {
         is_there = true;
         let files = machine::all(world, vm, &now(vm)).into_iter();
         let here = |file: &StoredFile| file.datastore == datastore && file.directory == directory;
@@ -83,15 +83,16 @@ pub(crate) fn find(world: &World, datastore: usize, path: &str, now: &impl Fn(us
 pub(crate) fn owners(world: &World, datastore: usize, path: &str, now: &impl Fn(usize) -> VmNow) -> Vec<usize> {
     let inside = world.datastores.owners(datastore, path);
     if !inside.is_empty() {
-        return inside.to_vec();
+        return inside;
     }
-    let beside = path.rsplit_once('/').map_or(&[][..], |(directory, _)| world.datastores.owners(datastore, directory));
+    let directory = path.rsplit_once('/').map(|(directory, _)| directory);
+    let beside = directory.map_or_else(Vec::new, |directory| world.datastores.owners(datastore, directory));
     let has = |&vm: &usize| {
         let files = machine::all(world, vm, &now(vm));
         files.iter().any(|file| file.datastore == datastore && file.path() == path)
     };
     // Whoever is alone there need not be asked for all files.
-    if let [vm] = beside { vec![*vm] } else { beside.iter().copied().filter(has).collect() }
+    if beside.len() == 1 { beside } else { beside.into_iter().filter(has).collect() }
 }
 
 /// Returns an image, with the bytes that leases give it.

@@ -33,6 +33,7 @@ pub use action::{
     Action, Answer, BadCertificate, Busy, CloseListener, Crowd, Edit, LeaseFate, LeaseState, LeaseUrl, MoveVm, Power,
     PowerState, Stall, TaskFate, Trickle, VmdkDamage, XmlEdit, Yes,
 };
+pub use check::Names;
 pub use load::{RuleFile, parse_json, parse_toml};
 pub use spec::FaultSpec;
 

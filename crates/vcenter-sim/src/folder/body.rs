@@ -16,8 +16,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
 use crate::connection::Connection;
-use crate::datastore::file::Source;
+use crate::datastore::file::{Source, StoredFile};
+use crate::datastore::tree;
 use crate::pace;
+use crate::world::World;
 
 /// Bytes that are made at once, as large as what goes out with one system call.
 const PIECE_BYTES: u64 = 256 << 10;
@@ -40,10 +42,32 @@ impl Part {
     }
 }
 
+/// Where a file was when its reply began. A VM whose files move takes them away from whoever reads them.
+#[derive(Debug)]
+struct Origin {
+    datastore: usize,
+    path: String,
+    /// How often files had moved when this one was last looked for.
+    moves: u64,
+}
+
+impl Origin {
+    /// Looks for the file again when anything has moved; returns whether it is still there.
+    fn is_there(&mut self, world: &World) -> bool {
+        let moves = world.datastores.moves();
+        if moves == self.moves {
+            return true;
+        }
+        self.moves = moves;
+        tree::find(world, self.datastore, &self.path, &|vm| world.soap.vm_now(vm)).is_some()
+    }
+}
+
 /// The body of a reply.
 #[derive(Debug)]
 pub(super) struct FileBody {
     connection: Arc<Connection>,
+    origin: Origin,
     source: Source,
     parts: VecDeque<Part>,
     making: Option<JoinHandle<io::Result<Bytes>>>,
@@ -53,9 +77,12 @@ pub(super) struct FileBody {
 }
 
 impl FileBody {
-    pub(super) fn new(connection: Arc<Connection>, source: Source, parts: Vec<Part>) -> Self {
+    /// Sends parts of `file`, which was found when files had moved `moves` times.
+    pub(super) fn new(connection: Arc<Connection>, file: &StoredFile, moves: u64, parts: Vec<Part>) -> Self {
         let left = parts.iter().map(Part::len).sum();
-        Self { connection, source, parts: parts.into(), making: None, waiting: None, left }
+        let origin = Origin { datastore: file.datastore, path: file.path(), moves };
+        let source = file.source.clone();
+        Self { connection, origin, source, parts: parts.into(), making: None, waiting: None, left }
     }
 
     /// Makes the next piece of at most `len_max` bytes; `None` at the end.
@@ -108,7 +135,11 @@ impl Body for FileBody {
                     return self.frame(bytes);
                 }
             }
-            let rate = self.connection.world.faults.now().bytes_per_second;
+            let world = Arc::clone(&self.connection.world);
+            if !self.origin.is_there(&world) {
+                return Poll::Ready(Some(Err(io::Error::other("the file has moved to another datastore"))));
+            }
+            let rate = world.faults.now().bytes_per_second;
             let len_max = rate.map_or(PIECE_BYTES, pace::piece_bytes);
             let bytes = match ready!(self.poll_piece(cx, len_max)) {
                 Some(Ok(bytes)) if bytes.is_empty() => continue,
@@ -120,7 +151,7 @@ impl Body for FileBody {
                 None => return Poll::Ready(None),
             };
             let Some(rate) = rate else { return self.frame(bytes) };
-            self.connection.world.stats.files.piece_shaped(pace::duration(len_u64(&bytes), rate));
+            world.stats.files.piece_shaped(pace::duration(len_u64(&bytes), rate));
             let arrives = self.connection.pace(len_u64(&bytes), rate);
             self.waiting = Some((Box::pin(tokio::time::sleep_until(arrives)), bytes));
         }

@@ -26,7 +26,7 @@ fn is_done(world: &Arc<World>, action: &Action, about: &About, listener: &str) -
         }
         Action::KillSession(_) => world.soap.kill_sessions(world, about),
         Action::PasswordChanged(changed) => world.soap.change_password(*changed),
-        Action::MoveVm(moved) => world.soap.move_vm(world, about, moved),
+        Action::MoveVm(moved) => world.soap.relocate_by_rule(world, about, moved),
         Action::Power(power) => world.soap.set_power(about, power),
         Action::Lease(fate) => world.soap.end_leases(world, about, fate.becomes, fate.fault.as_ref()),
         // All others are no deeds and are done where their stage is.

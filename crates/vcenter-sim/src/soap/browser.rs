@@ -212,8 +212,8 @@ impl<'a> Search<'a> {
     /// Returns what a query for disks wants to know, unless its filter leaves this one out.
     fn disk(&self, file: &StoredFile, query: &VmDiskFileQuery, base: FileInfo) -> Option<AnyFileInfo> {
         let world = self.call.world;
-        let mut owners = world.datastores.owners(file.datastore, &file.directory).iter();
-        let found = owners.find_map(|&vm| machine::link_of(world, vm, file, &self.call.soap.vm_now(vm)))?;
+        let mut owners = world.datastores.owners(file.datastore, &file.directory).into_iter();
+        let found = owners.find_map(|vm| machine::link_of(world, vm, file, &self.call.soap.vm_now(vm)))?;
         let filter = query.filter.clone().unwrap_or_default();
         let allowed = |list: &[String], value: &str| list.is_empty() || list.iter().any(|known| known == value);
         let disk_type = found.link.kind.vim_class();

@@ -74,8 +74,7 @@ impl<'a> Call<'a> {
     /// Returns the number of the datastore that a path `[datastore] directory/name` of a VM names.
     pub(crate) fn datastore_of(&self, vm: &VmPlace, path: &str) -> Option<usize> {
         let (name, _) = browser::parse(path).ok()?;
-        let near = &self.model().datacenter(vm.datacenter)?.datastores;
-        near.iter().find(|&&id| self.model().node(id).name == name).and_then(|&id| self.datastore_number(id))
+        self.soap.datastore_near(vm, name)
     }
 
     /// Returns whether the caller's session is the one that made something.

@@ -7,8 +7,8 @@ use super::call::Call;
 use super::fault::{self, Outcome};
 use super::kinds::is_a;
 use super::{
-    browser, content, descriptor, export, filter, list_view, option, power, privilege, property, reconfig, retrieve,
-    search, service, snapshot, task, ticket, view,
+    browser, content, descriptor, export, filter, list_view, option, power, privilege, property, reconfig, relocate,
+    retrieve, search, service, snapshot, task, ticket, view,
 };
 
 /// Methods that need no session.
@@ -102,6 +102,7 @@ routes! {
     QueryOptions => option::query,
     RebootGuest => power::reboot_guest,
     ReconfigVMTask => reconfig::reconfigure,
+    RelocateVMTask => relocate::relocate,
     RemoveAllSnapshotsTask => snapshot::remove_all,
     RemoveSnapshotTask => snapshot::remove,
     ResetListView => list_view::reset,

@@ -4,7 +4,6 @@
 
 use vsphere::wire::{Element, MoRef, fault_xml};
 
-use super::model::{Kind, NodeId};
 use super::power::PowerChange;
 use super::state::{Ending, State};
 use super::{Soap, fault, parse};
@@ -92,25 +91,29 @@ impl Soap {
         std::mem::replace(&mut self.lock().password_changed, changed) != changed
     }
 
-    /// Moves a VM to another host of its datacenter, whoever holds it; returns whether there is one.
-    pub(crate) fn move_vm(&self, world: &World, about: &About, moved: &MoveVm) -> bool {
-        let mut state = self.lock();
-        let Some(vm) = self.wanted(&state, about, moved.vm.as_deref()) else { return false };
-        let node = self.model.vms()[vm];
-        let Some(now_on) = self.model.place(node).map(|place| state.host_of(place)) else { return false };
-        let host = match &moved.host {
-            Some(name) => self.model.host_for(node, name),
-            None => self.other_host(now_on),
+    /// Moves a VM as a rule says, whoever holds it: to another host, unless only a datastore is named. Returns
+    /// whether anything has moved.
+    pub(crate) fn relocate_by_rule(&self, world: &World, about: &About, moved: &MoveVm) -> bool {
+        let (vm, now_on) = {
+            let state = self.lock();
+            let Some(vm) = self.wanted(&state, about, moved.vm.as_deref()) else { return false };
+            (vm, self.model.place(self.model.vms()[vm]).map(|place| state.host_of(place)))
         };
-        let Some(host) = host.filter(|&host| host != now_on) else { return false };
-        state.vms[vm].host = Some(host);
-        drop(state);
+        let node = self.model.vms()[vm];
+        let host = match (&moved.host, &moved.datastore) {
+            (Some(name), _) => self.model.host_for(node, name),
+            (None, Some(_)) => None,
+            (None, None) => now_on.and_then(|host| self.other_host(host)),
+        };
+        let datastore = moved.datastore.as_ref().and_then(|name| self.datastore_near(self.model.place(node)?, name));
+        if !self.force_move(world, vm, host, datastore) {
+            return false;
+        }
         if moved.lease_fails {
             let fault = FaultSpec::plain("SystemError", "The virtual machine was migrated while it was exported.");
             let about = About { objects: vec![self.paths[vm].clone()], ..About::default() };
             self.end_leases(world, &about, LeaseState::Error, Some(&fault));
         }
-        self.tell();
         true
     }
 
@@ -205,15 +208,6 @@ impl Soap {
         let by_id = self.model.find(&MoRef::new("VirtualMachine", name));
         let by_id = by_id.and_then(|id| self.model.place(id)).map(|place| place.index);
         by_id.or_else(|| self.paths.iter().position(|path| path == name))
-    }
-
-    /// Returns the host after this one in its datacenter.
-    fn other_host(&self, host: NodeId) -> Option<NodeId> {
-        let Kind::Host { datacenter } = &self.model.node(host).kind else { return None };
-        let hosts = &self.model.datacenter(*datacenter)?.hosts;
-        let at = hosts.iter().position(|&id| id == host)?;
-        let next = hosts[(at + 1) % hosts.len()];
-        (next != host).then_some(next)
     }
 }
 

@@ -14,6 +14,8 @@
 mod build;
 mod ids;
 
+pub(crate) use build::directory_name;
+
 use std::collections::HashMap;
 
 use vsphere::wire::MoRef;
@@ -112,13 +114,12 @@ pub(crate) struct VmPlace {
     /// Index in the inventory.
     pub(crate) index: usize,
     pub(crate) host: NodeId,
-    pub(crate) datastore: NodeId,
     /// The network of its card; without one it has no card.
     pub(crate) network: Option<NodeId>,
     pub(crate) datacenter: NodeId,
     /// The vApp that holds it.
     pub(crate) vapp: Option<NodeId>,
-    /// Directory of its files on the datastore.
+    /// Directory of its files on its first datastore.
     pub(crate) directory: String,
     /// Where its devices sit.
     pub(crate) layout: Layout,
@@ -183,6 +184,11 @@ impl Model {
     pub(crate) fn vms_where(&self, wanted: impl Fn(&VmPlace) -> bool) -> Vec<MoRef> {
         let picked = self.vms.iter().filter(|&&id| self.place(id).is_some_and(&wanted));
         picked.map(|&id| self.moref(id)).collect()
+    }
+
+    /// Returns the first directory of each VM's files, in the order of the inventory.
+    pub(crate) fn directories(&self) -> Vec<String> {
+        self.vms.iter().filter_map(|&id| self.place(id)).map(|place| place.directory.clone()).collect()
     }
 
     /// Returns the host of this name in the datacenter of a VM.

@@ -194,7 +194,7 @@ pub(crate) fn tools_run(vm: &Vm, power: &Power) -> bool {
 }
 
 /// Methods that are refused while a lease or a task holds a VM.
-const HELD: [&str; 9] = [
+const HELD: [&str; 10] = [
     "PowerOnVM_Task",
     "PowerOffVM_Task",
     "SuspendVM_Task",
@@ -203,6 +203,7 @@ const HELD: [&str; 9] = [
     "CreateSnapshot_Task",
     "RemoveAllSnapshots_Task",
     "MigrateVM_Task",
+    "RelocateVM_Task",
     "Destroy_Task",
 ];
 

@@ -9,6 +9,7 @@ use super::browser;
 use super::call::Call;
 use super::fault::{self, Outcome};
 use super::model::{Kind, NodeId, VmPlace};
+use crate::datastore::home::Spot;
 use crate::identity;
 use crate::inventory::Vm;
 
@@ -23,12 +24,15 @@ pub(crate) fn by_datastore_path(call: &Call<'_>, request: FindByDatastorePath) -
     let model = call.model();
     let datacenter = model.find(&request.datacenter).ok_or_else(|| fault::not_found(&request.datacenter))?;
     let (name, path) = browser::parse(&request.path)?;
+    let state = call.lock();
     let fits = |&&id: &&usize| {
-        let Some(place) = model.place(id) else { return false };
-        let file = path.strip_prefix(place.directory.as_str()).and_then(|rest| rest.strip_prefix('/'));
-        place.datacenter == datacenter
-            && model.node(place.datastore).name == name
-            && file.and_then(|file| file.strip_suffix(".vmx")) == Some(&place.directory)
+        let Some(place) = model.place(id).filter(|place| place.datacenter == datacenter) else { return false };
+        let Some(Spot { datastore, directory }) = state.vms.get(place.index).map(|vm| &vm.home.spot) else {
+            return false;
+        };
+        let file = path.strip_prefix(directory.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        call.world.datastores.get(*datastore).name == name
+            && file.and_then(|file| file.strip_suffix(".vmx")) == Some(directory)
     };
     Ok(model.vms().iter().find(fits).map(|&id| model.moref(id)))
 }

@@ -125,7 +125,7 @@ fn possible(call: &Call<'_>, state: &State, subject: &Subject, mut wish: NewSnap
     }
     if settings.snapshot_no_space {
         call.world.faults.note("snapshot_no_space");
-        return Err(fault::no_disk_space(call.world.inventory.datastore_of(inventory).unwrap_or_default()));
+        return Err(fault::no_disk_space(&call.world.datastores.get(vm.home.spot.datastore).name));
     }
     Ok(wish)
 }

@@ -23,6 +23,7 @@ use super::session::Sessions;
 use super::task::{Change, Ended, Tasks, reference};
 use super::view::View;
 use crate::content::Delta;
+use crate::datastore::home::{Home, Moved};
 use crate::datastore::{SnapshotNow, VmNow};
 use crate::identity;
 use crate::inventory::{Inventory, Vm};
@@ -85,6 +86,8 @@ pub(crate) struct VmState {
     pub(crate) guest_writes: u16,
     /// Where it runs since it was moved.
     pub(crate) host: Option<NodeId>,
+    /// Where its files are.
+    pub(crate) home: Home,
 }
 
 impl VmState {
@@ -101,6 +104,7 @@ impl VmState {
             frozen: snapshot.frozen,
         });
         VmNow {
+            home: self.home.clone(),
             running: self.power == VirtualMachinePowerState::PoweredOn,
             deltas: self.deltas.clone(),
             annotation: self.configured.annotation.clone(),
@@ -148,10 +152,11 @@ pub(crate) const EPOCH: i64 = crate::datastore::EPOCH;
 const DAY_S: usize = 86_400;
 
 impl State {
-    /// Starts with the power states of an inventory.
-    pub(crate) fn new(inventory: &Inventory, now: Instant) -> Self {
+    /// Starts with what the inventory says of VMs, whose files are at `homes`.
+    pub(crate) fn new(inventory: &Inventory, homes: Vec<Home>, now: Instant) -> Self {
         let mut snapshots_made = 0;
-        let vms: Vec<_> = inventory.vms.iter().map(|vm| VmState::of(vm, &mut snapshots_made)).collect();
+        let settled = |(vm, home)| VmState { home, ..VmState::of(vm, &mut snapshots_made) };
+        let vms: Vec<_> = inventory.vms.iter().zip(homes).map(settled).collect();
         Self {
             started: now,
             sessions: Sessions::default(),
@@ -180,7 +185,7 @@ impl State {
             ticked.changed = true;
         }
         for ended in self.tasks.tick(now) {
-            self.finish_work(ended);
+            ticked.moved.extend(self.finish_work(ended));
         }
         ticked.changed |= self.tasks.take_changed() | self.tick_guests(now);
         let ids: Vec<String> = self.leases.keys().cloned().collect();
@@ -259,11 +264,13 @@ impl State {
         }
     }
 
-    /// Frees the VM of a task that has ended, and lets the task do to it what it was to do.
-    fn finish_work(&mut self, ended: Ended) {
-        let Some(vm) = self.vms.get_mut(ended.vm) else { return };
+    /// Frees the VM of a task that has ended, and lets the task do to it what it was to do. Returns the VM when
+    /// its files have moved.
+    fn finish_work(&mut self, ended: Ended) -> Option<Moved> {
+        let vm = self.vms.get_mut(ended.vm)?;
         vm.task = None;
         match ended.change {
+            Some(Change::Relocate(relocation)) => return self.relocate(ended.vm, &relocation),
             Some(Change::Power(change)) => self.apply_power(ended.vm, change),
             Some(Change::Snapshot(wish)) => {
                 let moref = snapshot_id(&mut self.snapshots_made);
@@ -281,6 +288,7 @@ impl State {
             Some(Change::Configure(configured)) => vm.configured = *configured,
             None => {}
         }
+        None
     }
 
     /// Notes a task of a VM as its newest.
@@ -316,6 +324,7 @@ impl VmState {
             seed: identity::path_hash(vm, identity::GUEST_WRITES),
             guest_writes: share(vm.guest_writes),
             host: None,
+            home: Home::default(),
         };
         for (created, declared) in (EPOCH..).step_by(DAY_S).zip(&vm.snapshots) {
             let wish = NewSnapshot {
@@ -343,6 +352,8 @@ fn snapshot_id(made: &mut u64) -> String {
 pub(crate) struct Ticked {
     /// Leases whose files must be closed.
     pub(crate) closed: Vec<String>,
+    /// VMs whose files have moved.
+    pub(crate) moved: Vec<Moved>,
     /// True when a waiter may have something to see.
     pub(crate) changed: bool,
 }

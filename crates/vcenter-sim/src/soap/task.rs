@@ -17,6 +17,7 @@ use super::clock::{Instant, civil_now};
 use super::configured::Configured;
 use super::fault::{self, Outcome};
 use super::power::PowerChange;
+use super::relocate::Relocation;
 use super::state::State;
 
 /// Time that most tasks take.
@@ -40,6 +41,8 @@ pub(crate) enum Change {
     Remove(Removal),
     /// Gives it another configuration.
     Configure(Box<Configured>),
+    /// Moves it.
+    Relocate(Relocation),
 }
 
 /// Work on a VM that is about to begin.

@@ -59,13 +59,13 @@ async fn desk() -> Desk {
     desk
 }
 
-async fn find(desk: &Desk, path: &str) -> MoRef {
+pub(crate) async fn find(desk: &Desk, path: &str) -> MoRef {
     let this = MoRef::new("SearchIndex", "SearchIndex");
     desk.ask(FindByInventoryPath { this, inventory_path: path.to_owned() }).await.unwrap().unwrap()
 }
 
 /// Returns the file names of a disk's chain, the top first.
-fn chain(config: &VirtualMachineConfigInfo, index: usize) -> Vec<String> {
+pub(crate) fn chain(config: &VirtualMachineConfigInfo, index: usize) -> Vec<String> {
     let disks = config.hardware.device.iter().filter_map(|device| match device {
         AnyVirtualDevice::VirtualDisk(disk) => disk.base.backing.as_ref(),
         _ => None,
@@ -151,7 +151,12 @@ async fn a_datastore_says_what_it_is_and_who_has_it() {
 }
 
 /// Searches one directory with a browser.
-async fn search(desk: &Desk, browser: &MoRef, path: &str, spec: HostDatastoreBrowserSearchSpec) -> Result<Any, String> {
+pub(crate) async fn search(
+    desk: &Desk,
+    browser: &MoRef,
+    path: &str,
+    spec: HostDatastoreBrowserSearchSpec,
+) -> Result<Any, String> {
     let call = SearchDatastoreTask { this: browser.clone(), datastore_path: path.to_owned(), search_spec: Some(spec) };
     let task = desk.ask(call).await.map_err(|(kind, _)| kind)?;
     let info: TaskInfo = desk.get(&task, "info").await;

@@ -17,6 +17,7 @@ mod names;
 mod power;
 mod program;
 mod recorded;
+mod relocation;
 mod rules;
 mod rules_calls;
 mod rules_files;

@@ -90,7 +90,8 @@ async fn partial_updates_tell_the_field_and_whole_ones_the_property() {
         let desk = desk().await;
         let vm = id_of(&desk, "DC0/vm/web/web01").await;
         watch(&desk, &vm, "runtime", partial).await;
-        desk.simulator.world().soap.move_to_host("DC0/vm/web/web01", "esx2").unwrap();
+        let world = desk.simulator.world();
+        assert!(world.soap.move_vm(world, "DC0/vm/web/web01", Some("esx2"), None).unwrap());
         let news = desk.call(VERSION, &check("1")).await;
         assert!(news.body.contains(&format!("<changeSet><name>{name}</name>")), "{}", news.body);
         assert_eq!(news.body.matches("<changeSet>").count(), 1, "{}", news.body);

@@ -110,6 +110,11 @@ choices! {
         Starting = "starting",
         Running = "running",
     }
+    VirtualMachineMovePriority {
+        LowPriority = "lowPriority",
+        HighPriority = "highPriority",
+        DefaultPriority = "defaultPriority",
+    }
     VirtualMachinePowerState {
         PoweredOff = "poweredOff",
         PoweredOn = "poweredOn",
@@ -119,6 +124,10 @@ choices! {
         Recording = "recording",
         Replaying = "replaying",
         Inactive = "inactive",
+    }
+    VirtualMachineRelocateTransformation {
+        Flat = "flat",
+        Sparse = "sparse",
     }
     VirtualMachineToolsStatus {
         ToolsNotInstalled = "toolsNotInstalled",
@@ -1441,6 +1450,15 @@ data! {
         storage_query_manager "storageQueryManager" "6.7.2" Option<MoRef>,
         direct_path_profile_manager "directPathProfileManager" "9.0.0.0" Option<MoRef>,
     }
+    ServiceLocator {
+        instance_uuid "instanceUuid" "6.0" String,
+        url "url" "6.0" String,
+        credential "credential" "6.0" AnyServiceLocatorCredential,
+        ssl_thumbprint "sslThumbprint" "6.0" Option<String>,
+        ssl_certificate "sslCertificate" "9.0.0.0" Option<String>,
+    }
+    ServiceLocatorCredential {
+    }
     SessionManagerGenericServiceTicket {
         id "id" "5.0" Secret,
         host_name "hostName" "5.1" Option<String>,
@@ -2365,6 +2383,34 @@ data! {
         memory_tier_type "memoryTierType" "7.0.3.0" String,
         read_bandwidth "readBandwidth" "7.0.3.0" i64,
     }
+    VirtualMachineRelocateSpec {
+        service "service" "6.0" Option<ServiceLocator>,
+        folder "folder" "6.0" Option<MoRef>,
+        datastore "datastore" "" Option<MoRef>,
+        disk_move_type "diskMoveType" "4.0" Option<String>,
+        pool "pool" "" Option<MoRef>,
+        host "host" "" Option<MoRef>,
+        disk "disk" "" Vec<VirtualMachineRelocateSpecDiskLocator>,
+        transform "transform" "" Option<VirtualMachineRelocateTransformation>,
+        device_change "deviceChange" "5.5" Vec<AnyVirtualDeviceConfigSpec>,
+        profile "profile" "5.5" Vec<AnyVirtualMachineProfileSpec>,
+        crypto_spec "cryptoSpec" "7.0.0.0" Option<AnyCryptoSpec>,
+        tag_specs "tagSpecs" "9.1.0.0" Vec<TagSpec>,
+        vm_placement_policies "vmPlacementPolicies" "9.1.0.0" Vec<AnyVmPlacementPolicy>,
+    }
+    VirtualMachineRelocateSpecDiskLocator {
+        disk_id "diskId" "" i32,
+        datastore "datastore" "" MoRef,
+        disk_move_type "diskMoveType" "4.0" Option<String>,
+        disk_backing_info "diskBackingInfo" "5.0" Option<AnyVirtualDeviceBackingInfo>,
+        profile "profile" "5.5" Vec<AnyVirtualMachineProfileSpec>,
+        backing "backing" "7.0.0.0" Option<VirtualMachineRelocateSpecDiskLocatorBackingSpec>,
+        filter_spec "filterSpec" "7.0.2.1" Vec<AnyVirtualMachineBaseIndependentFilterSpec>,
+    }
+    VirtualMachineRelocateSpecDiskLocatorBackingSpec {
+        parent "parent" "7.0.0.0" Option<Box<VirtualMachineRelocateSpecDiskLocatorBackingSpec>>,
+        crypto "crypto" "7.0.0.0" Option<AnyCryptoSpec>,
+    }
     VirtualMachineRuntimeInfo {
         device "device" "4.1" Vec<VirtualMachineDeviceRuntimeInfo>,
         host "host" "" Option<MoRef>,
@@ -2983,6 +3029,8 @@ poly! {
     concrete AnySelectionSpec: SelectionSpec {
         TraversalSpec,
     }
+    concrete AnyServiceLocatorCredential: ServiceLocatorCredential {
+    }
     concrete AnySessionManagerServiceRequestSpec: SessionManagerServiceRequestSpec {
         SessionManagerHttpServiceRequestSpec,
     }
@@ -3370,6 +3418,10 @@ methods! {
     }
     ReconfigVMTask "ReconfigVM_Task" "VirtualMachine" "" -> MoRef {
         spec "spec" "" VirtualMachineConfigSpec,
+    }
+    RelocateVMTask "RelocateVM_Task" "VirtualMachine" "" -> MoRef {
+        spec "spec" "" VirtualMachineRelocateSpec,
+        priority "priority" "4.0" Option<VirtualMachineMovePriority>,
     }
     RemoveAllSnapshotsTask "RemoveAllSnapshots_Task" "VirtualMachine" "" -> MoRef {
         consolidate "consolidate" "5.0" Option<bool>,

@@ -68,7 +68,7 @@ pub enum Action {
     KillSession(Yes),
     /// From now on the password is another one; with `false` the old one again.
     PasswordChanged(bool),
-    /// Moves a VM to another host.
+    /// Moves a VM to another host or datastore.
     MoveVm(MoveVm),
     /// Changes the power of a VM, whoever holds it.
     Power(Power),
@@ -318,16 +318,20 @@ pub enum VmdkDamage {
     ShortGrain,
 }
 
-/// A VM that changes its host.
+/// A VM that changes its host or its datastore.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MoveVm {
     /// Inventory path of the VM; by default the one that the request is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vm: Option<String>,
-    /// Name of the host; by default another one of the same datacenter.
+    /// Name of the host; by default another one of the same datacenter, or the same one when `datastore` is
+    /// given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// Name of the datastore that all files of the VM go to; by default they stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub datastore: Option<String>,
     /// Ends the VM's leases with an error.
     pub lease_fails: bool,
 }

@@ -9,22 +9,31 @@ const BODY_BYTES_MAX: u64 = 1 << 30;
 /// A method that real clients call and no document names.
 const FETCH: &str = "Fetch";
 
+/// The names in an inventory that rules may use.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// `vcenter` and the hosts.
+    pub listeners: Vec<String>,
+    /// Datastores of all datacenters.
+    pub datastores: Vec<String>,
+}
+
 impl Rule {
     /// Checks that the rule can strike.
     ///
     /// # Errors
-    /// Says what is wrong and what is possible. `listeners` are the names that there are.
-    pub fn check(&self, listeners: &[String]) -> Result<(), String> {
-        self.check_rule(listeners).map_err(|why| match &self.name {
+    /// Says what is wrong and what is possible. `names` are those that there are.
+    pub fn check(&self, names: &Names) -> Result<(), String> {
+        self.check_rule(names).map_err(|why| match &self.name {
             Some(name) => format!("rule `{name}`: {why}"),
             None => why,
         })
     }
 
-    fn check_rule(&self, listeners: &[String]) -> Result<(), String> {
+    fn check_rule(&self, names: &Names) -> Result<(), String> {
         self.check_counts()?;
-        self.check_condition(listeners)?;
-        check_action(&self.then, listeners)
+        self.check_condition(&names.listeners)?;
+        check_action(&self.then, names)
     }
 
     fn check_counts(&self) -> Result<(), String> {
@@ -81,13 +90,17 @@ impl Rule {
 }
 
 fn check_listener(name: Option<&str>, listeners: &[String]) -> Result<(), String> {
-    match name.filter(|name| !listeners.iter().any(|known| known == name)) {
-        Some(name) => Err(format!("there is no listener `{name}`; there are: {}", listeners.join(", "))),
+    check_name("listener", name, listeners)
+}
+
+fn check_name(what: &str, name: Option<&str>, known: &[String]) -> Result<(), String> {
+    match name.filter(|name| !known.iter().any(|known| known == name)) {
+        Some(name) => Err(format!("there is no {what} `{name}`; there are: {}", known.join(", "))),
         None => Ok(()),
     }
 }
 
-fn check_action(action: &Action, listeners: &[String]) -> Result<(), String> {
+fn check_action(action: &Action, names: &Names) -> Result<(), String> {
     match action {
         Action::Fault(spec) | Action::DescriptorError(spec) | Action::Task(TaskFate::Fails(spec)) => {
             spec.fault().map(drop)
@@ -113,8 +126,11 @@ fn check_action(action: &Action, listeners: &[String]) -> Result<(), String> {
             Some(host) => Err(format!("`{host}` is no NAME or NAME:PORT")),
             None => Ok(()),
         },
-        Action::MoveVm(MoveVm { host: Some(host), .. }) => check_listener(Some(host), listeners),
-        Action::CloseListener(CloseListener { listener, .. }) => check_listener(listener.as_deref(), listeners),
+        Action::MoveVm(MoveVm { host, datastore, .. }) => {
+            check_listener(host.as_deref(), &names.listeners)?;
+            check_name("datastore", datastore.as_deref(), &names.datastores)
+        }
+        Action::CloseListener(CloseListener { listener, .. }) => check_listener(listener.as_deref(), &names.listeners),
         _ => Ok(()),
     }
 }
@@ -148,9 +164,12 @@ mod tests {
     use super::*;
 
     fn refusal(rule: Value) -> String {
-        let listeners = ["vcenter".to_owned(), "esx1".to_owned()];
+        let names = Names {
+            listeners: vec!["vcenter".to_owned(), "esx1".to_owned()],
+            datastores: vec!["ds1".to_owned(), "ds2".to_owned()],
+        };
         match serde_json::from_value::<Rule>(rule) {
-            Ok(rule) => rule.check(&listeners).err().unwrap_or_default(),
+            Ok(rule) => rule.check(&names).err().unwrap_or_default(),
             Err(error) => error.to_string(),
         }
     }
@@ -183,6 +202,7 @@ mod tests {
             (json!({"then": {"trickle": {"bytes_per_second": 0}}}), "`stall`"),
             (json!({"then": {"lease_url": {}}}), "`thumbprint`"),
             (json!({"then": {"move_vm": {"host": "esx9"}}}), "vcenter, esx1"),
+            (json!({"then": {"move_vm": {"datastore": "ds9"}}}), "ds1, ds2"),
             (json!({"then": {"lease": {"becomes": "late"}}}), "timed_out"),
             (json!({"name": "mine", "then": {"close_listener": {"listener": "x", "ms": 1}}}), "rule `mine`"),
         ] {
@@ -196,6 +216,7 @@ mod tests {
         for rule in [
             json!({"when": {"method": "HttpNfcLeaseProgress"}, "then": {"kill_session": true}, "nth": 3}),
             json!({"when": {"object": "disk-0.vmdk", "at_byte": 1000}, "then": {"power": {"state": "on"}}}),
+            json!({"when": {"path": "/folder/*", "at_byte": 9}, "then": {"move_vm": {"datastore": "ds2"}}}),
             json!({"when": {"path": "/nfc/*"}, "then": {"busy": {"above": 2, "of": "streams", "retry_after_s": 1}}}),
             json!({"when": {"listener": "esx1"}, "then": {"certificate": "expired"}}),
             json!({"when": {"object": "disk-0.vmdk"}, "then": {"vmdk": "no_footer"}}),

@@ -176,7 +176,7 @@ impl Builder {
             None => self.folder(vm_folder, folders, "group-v", VM_CHILDREN),
         };
         let directory = self.directory(datastore, vm.name());
-        let place = VmPlace { index, host, datastore, network, datacenter, vapp, directory, layout };
+        let place = VmPlace { index, host, network, datacenter, vapp, directory, layout };
         let visible = vapp.is_none().then_some(parent);
         let id = self.add("VirtualMachine", "vm-", vm.name(), visible, Kind::Vm(Box::new(place)));
         self.show(parent, id);
@@ -214,10 +214,7 @@ impl Builder {
 
     /// Returns a directory name that no other VM of the datastore has.
     fn directory(&mut self, datastore: NodeId, vm_name: &str) -> String {
-        let plain = ["%2f", "%2F", "%5c", "%5C", "%25"].iter().fold(vm_name.to_owned(), |n, e| n.replace(e, "_"));
-        // A directory is a line in descriptors and a part of a path; `.` and `..` are taken.
-        let plain = plain.replace(char::is_control, "_");
-        let plain = if plain.trim_start_matches('.').is_empty() { plain.replace('.', "_") } else { plain };
+        let plain = directory_name(vm_name);
         // A name with a number may be another VM's own, so each is looked up before it is given out.
         let wishes = self.wishes.entry((datastore, plain.clone())).or_insert(0);
         loop {
@@ -228,6 +225,14 @@ impl Builder {
             }
         }
     }
+}
+
+/// Returns the name that a VM wishes for the directory of its files, and for those.
+pub(crate) fn directory_name(vm_name: &str) -> String {
+    let plain = ["%2f", "%2F", "%5c", "%5C", "%25"].iter().fold(vm_name.to_owned(), |n, e| n.replace(e, "_"));
+    // A directory is a line in descriptors and a part of a path; `.` and `..` are taken.
+    let plain = plain.replace(char::is_control, "_");
+    if plain.trim_start_matches('.').is_empty() { plain.replace('.', "_") } else { plain }
 }
 
 fn folders_of<'a>(inventory: &Inventory, vm: &'a Vm) -> &'a str {

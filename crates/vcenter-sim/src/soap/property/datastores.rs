@@ -27,9 +27,10 @@ pub(super) fn property(call: &Call<'_>, state: &State, id: NodeId, name: &str) -
     let there = call.world.datastores.get(number);
     match name {
         "vm" => {
-            let holds = |place: &VmPlace| call.world.datastores.used_by(place.index).contains(&number);
+            let now = |place: &VmPlace| state.vms.get(place.index);
+            let holds = |place: &VmPlace| now(place).is_some_and(|vm| vm.home.datastores().contains(&number));
             let in_drive = |place: &VmPlace| {
-                let mut images = state.vms.get(place.index).into_iter().flat_map(|vm| vm.configured.images());
+                let mut images = now(place).into_iter().flat_map(|vm| vm.configured.images());
                 images.any(|(_, image)| call.datastore_of(place, image) == Some(number))
             };
             morefs(call, &model.vms_where(|place| holds(place) || in_drive(place)))

@@ -24,13 +24,13 @@ const NO_FILE: i32 = -1;
 impl Machine<'_> {
     /// Returns the path of a file in the VM's directory, `[datastore] directory/name`.
     pub(super) fn file(&self, name: &str) -> String {
-        let datastore = &self.call.model().node(self.place.datastore).name;
-        format!("[{datastore}] {}/{name}", self.place.directory)
+        let spot = &self.home.spot;
+        format!("[{}] {}/{name}", self.call.world.datastores.get(spot.datastore).name, spot.directory)
     }
 
     /// Returns the path of the configuration file.
     pub(super) fn vmx(&self) -> String {
-        self.file(&format!("{}.vmx", self.place.directory))
+        self.file(&format!("{}.vmx", self.home.spot.directory))
     }
 
     /// Returns `config.files`.
@@ -52,7 +52,7 @@ impl Machine<'_> {
     /// Returns the datastores that hold files of the VM, that of its configuration first, and images in
     /// its drives, there or not.
     pub(super) fn datastores(&self) -> Vec<MoRef> {
-        let mut used = self.call.world.datastores.used_by(self.place.index);
+        let mut used = self.home.datastores();
         for (_, image) in self.configured.images() {
             used.extend(self.call.datastore_of(self.place, image).filter(|number| !used.contains(number)));
         }
@@ -61,7 +61,7 @@ impl Machine<'_> {
 
     /// Returns what a disk stands on: the highest link, with what is below it as its parent.
     pub(super) fn backing(&self, disk: usize) -> Option<VirtualDiskFlatVer2BackingInfo> {
-        let now = VmNow { deltas: self.deltas.to_vec(), ..VmNow::default() };
+        let now = VmNow { home: self.home.clone(), deltas: self.deltas.to_vec(), ..VmNow::default() };
         let links = machine::chain(self.call.world, self.place.index, disk, &now)?;
         links.iter().fold(None, |below, link| Some(self.backing_of(disk, link, below)))
     }
@@ -97,7 +97,8 @@ impl Machine<'_> {
 
     /// Returns the lowest link of a disk.
     pub(super) fn base_of(&self, disk: usize) -> Option<Link> {
-        machine::chain(self.call.world, self.place.index, disk, &VmNow::default())?.into_iter().next()
+        let now = VmNow { home: self.home.clone(), ..VmNow::default() };
+        machine::chain(self.call.world, self.place.index, disk, &now)?.into_iter().next()
     }
 
     pub(super) fn path_of(&self, file: &StoredFile) -> String {

@@ -15,6 +15,7 @@ use super::super::power::disabled_methods;
 use super::super::state::{EPOCH, State, VmState};
 use super::{defaults, morefs, one, snapshots};
 use crate::content::Delta;
+use crate::datastore::home::Home;
 use crate::identity;
 use crate::inventory::Vm;
 
@@ -25,6 +26,8 @@ pub(super) struct Machine<'a> {
     pub(super) vm: &'a Vm,
     pub(super) place: &'a VmPlace,
     moref: MoRef,
+    /// Where its files are.
+    pub(super) home: &'a Home,
     /// Its configuration, now or in a snapshot.
     pub(super) configured: &'a Configured,
     /// The links above its disks, now or in a snapshot.
@@ -76,7 +79,8 @@ impl<'a> Machine<'a> {
     ) -> Option<Self> {
         let place = call.model().place(id)?;
         let vm = call.world.inventory.vms.get(place.index)?;
-        Some(Machine { call, state, vm, place, moref: call.model().moref(id), configured, deltas })
+        let home = &state.vms.get(place.index)?.home;
+        Some(Machine { call, state, vm, place, moref: call.model().moref(id), home, configured, deltas })
     }
 }
 
@@ -133,7 +137,7 @@ impl Machine<'_> {
     fn storage(&self) -> Option<VirtualMachineStorageInfo> {
         let committed = self.committed();
         let usage = VirtualMachineUsageOnDatastore {
-            datastore: self.call.model().moref(self.place.datastore),
+            datastore: self.call.datastore(self.home.spot.datastore),
             committed,
             uncommitted: self.capacity() - committed,
             unshared: committed,
