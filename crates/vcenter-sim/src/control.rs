@@ -10,6 +10,7 @@
 //! | `DELETE /rules`, `DELETE /rules?name=NAME` | removes all rules, or those of this name |
 //! | `GET /disks?vm=PATH&disk=N` | the raw bytes of a disk; with `&snapshot=NAME` those that a snapshot keeps |
 //! | `GET /disks/sha256?vm=PATH&disk=N` | their SHA-256 and size |
+//! | `GET /calls?after=N` | the calls that began after the N-th, in order: what, on what, by whom, how it ended |
 //! | `POST /vms/move?vm=PATH&host=NAME&datastore=NAME` | moves a VM to another host, datastore, or both, as vMotion does |
 //! | `POST /shutdown` | stops the simulator |
 //!
@@ -71,12 +72,13 @@ async fn answer(world: &Arc<World>, stop: &watch::Sender<bool>, request: Request
         ("/rules", Method::DELETE) => remove_rules(world, request.uri().query()),
         ("/disks", Method::GET) => disks::raw(world, request.uri().query()),
         ("/disks/sha256", Method::GET) => disks::sha256(world, request.uri().query()).await,
+        ("/calls", Method::GET) => calls(world, request.uri().query()),
         ("/vms/move", Method::POST) => vms::migrate(world, request.uri().query()),
         ("/shutdown", Method::POST) => {
             stop.send_replace(true);
             text(StatusCode::OK, "stopping\n")
         }
-        ("/report" | "/disks" | "/disks/sha256", _) => not_allowed("GET"),
+        ("/report" | "/calls" | "/disks" | "/disks/sha256", _) => not_allowed("GET"),
         ("/faults", _) => not_allowed("GET, POST"),
         ("/rules", _) => not_allowed("GET, POST, DELETE"),
         ("/shutdown" | "/vms/move", _) => not_allowed("POST"),
@@ -97,6 +99,17 @@ fn report(world: &World) -> Value {
     report["faults_struck"] = json!(world.faults.struck());
     report["soap"] = world.soap.report();
     report
+}
+
+fn calls(world: &World, query: Option<&str>) -> Reply {
+    let after = match query::value(query, "after") {
+        None => Ok(0),
+        Some(number) => number.parse::<u64>(),
+    };
+    match after {
+        Ok(after) => json_reply(&world.soap.calls(after)),
+        Err(_) => text(StatusCode::BAD_REQUEST, "`after` is the number of a call\n"),
+    }
 }
 
 async fn change_faults(world: &World, request: Request<Incoming>) -> Reply {

@@ -23,6 +23,7 @@ mod dispatch;
 mod export;
 mod fault;
 mod filter;
+mod journal;
 mod kinds;
 mod lease;
 mod list_view;
@@ -67,6 +68,7 @@ use call::{Call, Caller};
 use clock::Instant;
 use fault::Outcome;
 pub(crate) use fault::localized;
+use journal::{End, Journal};
 pub(crate) use meddle::About;
 use model::Model;
 use session::Visitor;
@@ -118,6 +120,8 @@ pub struct Soap {
     /// Paths of the inventory's VMs, for the report.
     paths: Vec<String>,
     state: Mutex<State>,
+    journal: Mutex<Journal>,
+    started: Instant,
     /// Counts changes; waiters look again when it moves.
     changes: watch::Sender<u64>,
     ticking: AtomicBool,
@@ -134,6 +138,8 @@ impl Soap {
             strict: !options.lenient,
             paths: inventory.vms.iter().map(|vm| vm.path.clone()).collect(),
             state: Mutex::new(State::new(inventory, homes, Instant::now())),
+            journal: Mutex::default(),
+            started: Instant::now(),
             changes: watch::Sender::new(0),
             ticking: AtomicBool::new(false),
         }
@@ -149,14 +155,17 @@ impl Soap {
         let call = Call { world, soap: self, request, now: Instant::now(), version, caller };
         let _under_way = call.caller.as_ref().map(|caller| UnderWay::begin(self, &caller.session, call.now));
         let (outcome, set_cookie) = match parse(request.body) {
-            Ok(element) if element.name == Login::NAME && self.is_full(&call) => {
-                self.count(&element.name, true);
-                return out_of_sessions(world.inventory.vcenter.sessions_max);
-            }
             Ok(element) => {
-                let answered = self.answer(&call, &element).await;
-                self.count(&element.name, answered.0.is_err());
-                answered
+                let number = self.begin(&element, call.caller.as_ref().map(|caller| caller.session.as_str()));
+                if element.name == Login::NAME && self.is_full(&call) {
+                    self.end(number, &element.name, (None, Some("503".to_owned()), 0));
+                    return out_of_sessions(world.inventory.vcenter.sessions_max);
+                }
+                let (outcome, set_cookie) = self.answer(&call, &element).await;
+                let session = self.described(set_cookie.as_deref()).map(|session| session.key);
+                let fault = outcome.as_ref().err().map(|fault| fault.type_name().to_owned());
+                self.end(number, &element.name, (session, fault, outcome.as_ref().map_or(0, String::len)));
+                (outcome, set_cookie)
             }
             Err(fault) => (Err(fault), None),
         };
@@ -175,6 +184,11 @@ impl Soap {
     /// Returns what the control endpoint tells about sessions, leases, views and calls.
     pub fn report(&self) -> serde_json::Value {
         report::report(self, &self.lock(), &self.paths)
+    }
+
+    /// Returns the calls that began after the one with this number, in their order; see [`journal`].
+    pub fn calls(&self, after: u64) -> serde_json::Value {
+        self.lock_journal().after(after)
     }
 
     /// Returns what the guest of a VM has written above its disks: up to now, or up to the first snapshot of
@@ -249,6 +263,22 @@ impl Soap {
     /// Returns the session that a cookie names, as the API describes it.
     fn described(&self, cookie: Option<&str>) -> Option<UserSession> {
         self.lock().sessions.find(cookie).map(session::Session::describe)
+    }
+
+    /// Notes that a call begins, and returns its number.
+    fn begin(&self, call: &Element, session: Option<&str>) -> u64 {
+        let object = dispatch::receiver(call).unwrap_or_default().id;
+        self.lock_journal().begin(&call.name, &object, session, self.started.elapsed())
+    }
+
+    /// Notes how a call has ended: the session that it has opened, its fault, the length of its reply.
+    fn end(&self, number: u64, method: &str, (session, fault, bytes): (Option<String>, Option<String>, usize)) {
+        self.count(method, fault.is_some());
+        self.lock_journal().end(number, session, End { at: self.started.elapsed(), fault, bytes });
+    }
+
+    fn lock_journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count(&self, method: &str, refused: bool) {

@@ -10,6 +10,7 @@ use migrate::source::{Patience, Source};
 use migrate::{Error, Result};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
+use vcenter_sim::content::DiskContent;
 use vcenter_sim::faults::Settings;
 use vcenter_sim::faults::rule::parse_json;
 use vcenter_sim::{Inventory, Options, Simulator};
@@ -108,6 +109,15 @@ impl Lab {
     /// Returns how often a call was made.
     pub(crate) fn calls(&self, method: &str) -> u64 {
         self.soap()["calls"][method].as_u64().unwrap_or(0)
+    }
+
+    /// Returns the methods of the calls that were made and not refused, in the order in which they began, as
+    /// far as they are among `wanted`.
+    pub(crate) fn order(&self, wanted: &[&str]) -> Vec<String> {
+        let journal = self.simulator.world().soap.calls(0);
+        let calls = journal["calls"].as_array().unwrap().iter().filter(|call| call["fault"].is_null());
+        let methods = calls.map(|call| call["method"].as_str().unwrap());
+        methods.filter(|method| wanted.contains(method)).map(str::to_owned).collect()
     }
 
     pub(crate) async fn with_options(inventory: &str, options: Options) -> Self {
@@ -235,19 +245,29 @@ impl Lab {
     pub(crate) fn contents_sha256(&self, vm: &str, disk: usize) -> String {
         let inventory = &self.simulator.world().inventory;
         let vm = inventory.vms.iter().find(|candidate| candidate.path == vm).unwrap();
-        let content = vcenter_sim::content::DiskContent::open(&vm.disks[disk]).unwrap();
-        let mut hash = Sha256::new();
-        let mut buffer = vec![0; 1 << 20];
-        let mut offset = 0;
-        while offset < content.capacity_bytes() {
-            let length = (content.capacity_bytes() - offset).min(1 << 20);
-            let part = &mut buffer[..usize::try_from(length).unwrap()];
-            content.read_range(offset, part).unwrap();
-            hash.update(&*part);
-            offset += length;
-        }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256_of(&DiskContent::open(&vm.disks[disk]).unwrap())
     }
+
+    /// Returns the same with what the guest has written above it since.
+    pub(crate) fn contents_sha256_now(&self, vm: &str, disk: usize) -> String {
+        let world = self.simulator.world();
+        let deltas = world.soap.deltas(vm, None).unwrap();
+        sha256_of(&DiskContent::layered(&world.exports.disk(vm, disk).unwrap(), disk, &deltas))
+    }
+}
+
+fn sha256_of(content: &DiskContent) -> String {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut offset = 0;
+    while offset < content.capacity_bytes() {
+        let length = (content.capacity_bytes() - offset).min(1 << 20);
+        let part = &mut buffer[..usize::try_from(length).unwrap()];
+        content.read_range(offset, part).unwrap();
+        hash.update(&*part);
+        offset += length;
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Waits until `condition` holds; for things that happen in other tasks.

@@ -156,7 +156,7 @@ impl<'a> Visit<'a> {
     fn fault(&self, spec: &FaultSpec) -> Reply {
         let world = &self.connection.world;
         world.stats.sdk_requests.increment();
-        let body = world.soap.refusal(spec, self.about.method.as_deref(), self.soap_action.as_deref());
+        let body = world.soap.refusal(spec, &self.about, self.soap_action.as_deref());
         full(StatusCode::INTERNAL_SERVER_ERROR, "text/xml; charset=utf-8", body)
     }
 

@@ -57,10 +57,13 @@ impl Soap {
         u64::try_from(self.lock().sessions.all().count()).unwrap_or(u64::MAX)
     }
 
-    /// Writes a fault as the answer to a call, and counts the call as refused.
-    pub(crate) fn refusal(&self, spec: &FaultSpec, method: Option<&str>, soap_action: Option<&str>) -> String {
-        if let Some(method) = method {
-            self.count(method, true);
+    /// Writes a fault as the answer to a call, and notes the call as refused.
+    pub(crate) fn refusal(&self, spec: &FaultSpec, about: &About, soap_action: Option<&str>) -> String {
+        if let Some(method) = &about.method {
+            let object = about.receiver.as_ref().map_or("", |object| object.id.as_str());
+            let session = self.described(about.cookie.as_deref()).map(|session| session.key);
+            let number = self.lock_journal().begin(method, object, session.as_deref(), self.started.elapsed());
+            self.end(number, method, (None, Some(spec.kind.clone()), 0));
         }
         // A rule's fault was made once when the rule was checked.
         let fault = spec.fault().unwrap_or_else(|why| fault::system_error(&why));

@@ -5,6 +5,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use vcenter_sim::faults::Settings;
 
+use crate::rules_calls::Caller;
 use crate::scene::scene;
 
 const DISK: &str = "vm=DC0/vm/web/web%2001&disk=3";
@@ -39,6 +40,35 @@ async fn faults_change_while_the_simulator_runs() {
     }
     let report = control.get("/report").await.json();
     assert_eq!(report["faults_struck"], json!({"clean_end_after_bytes": 1}));
+}
+
+#[tokio::test]
+async fn calls_are_told_in_their_order_with_object_session_and_fault() {
+    let scene = scene(Settings::default()).await;
+    let rule = json!({"when": {"method": "ExportVm"}, "then": {"fault": {"type": "InvalidState"}}, "times": 1});
+    crate::rules::add(&scene, rule);
+    let mut caller = Caller::logged_in(&scene).await;
+    let vm = caller.vm().await;
+    for status in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::OK] {
+        assert_eq!(caller.call("ExportVm", "VirtualMachine", &vm, "").await.status, status);
+    }
+    caller.ask("Logout", "SessionManager", "SessionManager", "").await;
+    let mut control = scene.control().await;
+    let told = control.get("/calls").await.json();
+    let calls = told["calls"].as_array().unwrap();
+    let methods: Vec<_> = calls.iter().map(|call| call["method"].as_str().unwrap()).collect();
+    assert_eq!((methods[0], &methods[methods.len() - 3..]), ("Login", &["ExportVm", "ExportVm", "Logout"][..]));
+    let exports = &calls[calls.len() - 3..];
+    assert_eq!((&exports[0]["fault"], &exports[1]["fault"]), (&json!("InvalidState"), &json!(null)));
+    assert_eq!((exports[0]["object"].as_str(), exports[1]["object"].as_str()), (Some(&*vm), Some(&*vm)));
+    assert!(calls[0]["session"].is_string() && calls.iter().all(|call| call["session"] == calls[0]["session"]));
+    assert!(calls.iter().all(|call| call["took_ms"].is_u64() && call["at_ms"].is_u64()), "{told:#}");
+    assert_eq!((told["last"].as_u64(), &told["forgotten"]), (u64::try_from(calls.len()).ok(), &json!(0)));
+    let later = control.get(&format!("/calls?after={}", calls.len() - 1)).await.json();
+    assert_eq!(later["calls"].as_array().unwrap()[..], calls[calls.len() - 1..]);
+    for (query, status) in [("?after=x", StatusCode::BAD_REQUEST), ("?after=99", StatusCode::OK)] {
+        assert_eq!(control.get(&format!("/calls{query}")).await.status, status, "{query}");
+    }
 }
 
 #[tokio::test]
