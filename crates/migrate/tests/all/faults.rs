@@ -30,7 +30,7 @@
 //! | F29 stalled handshake, refused connection, maintenance | begun again; refused for ever: error `Unreachable`; maintenance: error `State` | `hosts` |
 //! | F30 wrong clock | nothing | `calls` |
 //! | F31 streams refused | waits for its other streams to end | `hosts` |
-//! | F32 eleven disks, two files of one name, 4 TB of holes | a right package | `crate::worlds` |
+//! | F32 eleven disks, twelve snapshots, two files of one name, 4 TB of holes | a right package | `crate::worlds` |
 
 mod calls;
 mod folder;

@@ -7,11 +7,12 @@ use std::process::Command;
 use std::sync::Arc;
 
 use migrate::ErrorKind;
-use migrate::export::Proof;
+use migrate::export::{Proof, Request, SnapshotPolicy, export};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use vcenter_sim::faults::Settings;
 use vcenter_sim::inventory::Scenario;
+use vsphere::wire::generated::VirtualMachineFileLayoutExDiskLayout;
 
 use crate::lab::{Heard, Lab};
 
@@ -108,6 +109,38 @@ async fn a_template_eleven_disks_and_two_files_of_one_name_are_exported() {
             assert_eq!(guest_sha256(&qemu_img, &path), lab.contents_sha256(vm, index), "{vm} disk {index}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_vm_with_twelve_snapshots_is_exported_as_it_is_now_with_one_more_and_without() {
+    const VM: &str = "DC0/vm/chains/twelve-snapshots";
+    let test = "a_vm_with_twelve_snapshots_is_exported_as_it_is_now_with_one_more_and_without";
+    let Some(qemu_img) = judges::qemu_img(test) else { return };
+    let lab = scenario("every-disk").await;
+    let session = lab.session().await;
+    let vm = vsphere::inventory::find(&session, VM).await.unwrap().moref;
+    let chains = async || -> Vec<usize> {
+        let object = vsphere::properties::read(&session, &vm, &["layoutEx.disk"]).await.unwrap();
+        let disks: Vec<VirtualMachineFileLayoutExDiskLayout> = object.list("layoutEx.disk").unwrap();
+        disks.iter().map(|disk| disk.chain.len()).collect()
+    };
+    assert_eq!(chains().await, [13, 14]);
+    for (index, snapshot) in [None, Some(SnapshotPolicy::Crash)].into_iter().enumerate() {
+        let output = lab.target().join(index.to_string());
+        let request = Request { snapshot, output: output.clone(), vm: VM.to_owned() };
+        let result = export(&lab.source(), &request, Arc::<Heard>::default(), CancellationToken::new()).await;
+        let report = result.unwrap_or_else(|error| panic!("{snapshot:?}: {}", error.chain()));
+        assert_eq!(report.proof, Some(Proof::Manifest));
+        for disk in 0..2 {
+            let path = output.join(format!("twelve-snapshots-disk-{disk}.vmdk"));
+            assert_eq!(guest_sha256(&qemu_img, &path), lab.contents_sha256_now(VM, disk), "{snapshot:?} disk {disk}");
+            assert_ne!(lab.contents_sha256_now(VM, disk), lab.contents_sha256(VM, disk), "the snapshots hold nothing");
+        }
+        // Those of others are still there, and ours is not.
+        assert_eq!(chains().await, [13, 14], "{snapshot:?}");
+    }
+    session.logout().await.unwrap();
+    lab.assert_nothing_left();
 }
 
 #[tokio::test]

@@ -79,6 +79,7 @@ fn every_kind_of_disk_is_there_and_every_reason_not_to_export() {
     }
     assert!(disks.iter().any(|disk| !disk.is_in_snapshots()) && disks.iter().any(|disk| disk.size.0 >= 4 << 40));
     assert!(inventory.vms.iter().any(|vm| vm.disks.len() == 11) && inventory.vms.iter().any(|vm| vm.disks.is_empty()));
+    assert!(inventory.vms.iter().any(|vm| vm.snapshots.len() > 11 && vm.disks.len() > 1));
     let any = |fits: fn(&Vm) -> bool| inventory.vms.iter().any(fits);
     assert!(any(|vm| vm.encrypted) && any(|vm| !vm.missing_isos.is_empty()) && any(|vm| !vm.unreadable.is_empty()));
     assert!(any(|vm| vm.connection == "orphaned") && any(|vm| vm.connection == "inaccessible"));
