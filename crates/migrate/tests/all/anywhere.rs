@@ -1,5 +1,6 @@
 //! Things that may happen between any two calls of an export, tried at every one of them: the result is
-//! right or the error says what to do, and the server holds nothing for us afterwards.
+//! right or the error says what to do, and the server holds nothing for us afterwards. A vCenter and a host
+//! without one are asked different things, so both are tried.
 //!
 //! | what | of what follows |
 //! |---|---|
@@ -16,7 +17,7 @@ use vcenter_sim::faults::Settings;
 
 use crate::lab::{Heard, Lab};
 
-/// A VM that runs, with one small disk.
+/// A VM with one small disk.
 const SMALL: &str = r#"
 [[datacenter]]
 name = "DC0"
@@ -29,11 +30,23 @@ size = "256KiB"
 content = { kind = "seeded", seed = 1, fill = 0.5, compressibility = 0.5 }
 "#;
 
-const PATH: &str = "Lab/DC0/vm/app/db";
+/// The same VM on a host without a vCenter.
+const ON_HOST: &str = r#"
+[vcenter]
+personality = "esxi"
+[[datacenter]]
+name = "ha-datacenter"
+[[vm]]
+path = "ha-datacenter/vm/db"
+power = "poweredOff"
+[[vm.disk]]
+size = "256KiB"
+content = { kind = "seeded", seed = 1, fill = 0.5, compressibility = 0.5 }
+"#;
 
 /// Exports once and returns how it ended; the target is as before afterwards.
 async fn once(lab: &Lab, snapshot: Option<SnapshotPolicy>) -> Result<(), Error> {
-    let request = Request { snapshot, ..lab.request(PATH) };
+    let request = Request { snapshot, ..lab.request("db") };
     let result = lab.run(&request, &Arc::<Heard>::default(), CancellationToken::new()).await;
     let finished = lab.finished_files();
     match &result {
@@ -53,7 +66,16 @@ fn struck(lab: &Lab, name: &str) -> bool {
 
 #[tokio::test]
 async fn a_session_that_dies_at_any_call_ends_well_or_says_what_to_do() {
-    let lab = Lab::with(SMALL, Settings::default()).await;
+    sessions_die(SMALL).await;
+}
+
+#[tokio::test]
+async fn a_session_that_dies_at_any_call_to_a_host_ends_well_or_says_what_to_do() {
+    sessions_die(ON_HOST).await;
+}
+
+async fn sessions_die(inventory: &str) {
+    let lab = Lab::with(inventory, Settings::default()).await;
     for snapshot in [None, Some(SnapshotPolicy::Crash)] {
         let (mut survived, mut said) = (0, 0);
         for call in 1.. {
@@ -82,7 +104,16 @@ async fn a_session_that_dies_at_any_call_ends_well_or_says_what_to_do() {
 
 #[tokio::test]
 async fn a_reply_that_is_lost_at_any_call_leaves_nothing_behind() {
-    let lab = Lab::with(SMALL, Settings::default()).await;
+    replies_are_lost(SMALL).await;
+}
+
+#[tokio::test]
+async fn a_reply_of_a_host_that_is_lost_at_any_call_leaves_nothing_behind() {
+    replies_are_lost(ON_HOST).await;
+}
+
+async fn replies_are_lost(inventory: &str) {
+    let lab = Lab::with(inventory, Settings::default()).await;
     once(&lab, Some(SnapshotPolicy::Crash)).await.unwrap();
     let calls = lab.soap()["calls"].as_object().unwrap().clone();
     for (method, count) in calls {
