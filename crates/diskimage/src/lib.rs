@@ -29,6 +29,7 @@ pub mod output;
 pub mod package;
 pub mod qcow2;
 pub mod raw;
+mod spares;
 pub mod vmdk;
 
 pub use error::{Error, ErrorKind, Result};

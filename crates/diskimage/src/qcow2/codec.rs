@@ -6,10 +6,9 @@
 //!
 //! The bytes of a cluster may be followed by others: an entry counts whole sectors.
 //!
-//! Buffers and states are made once and kept in a [`Pool`], one per thread that works at the time.
+//! Buffers and states are made once and kept in [`crate::spares`], one per thread that works at the time.
 
 use std::fmt;
-use std::sync::Mutex;
 
 use flate2::{Compress, FlushCompress, Status};
 use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
@@ -18,7 +17,6 @@ use zstd::zstd_safe::DParameter;
 
 use super::header::CompressionType;
 use super::layout::Geometry;
-use crate::lock::lock;
 use crate::{Error, Result};
 
 /// Level of libdeflate.
@@ -211,30 +209,6 @@ fn too_short(len: usize, wanted: usize) -> Error {
 
 fn too_long() -> Error {
     Error::corrupt("a compressed cluster expands to no more than a cluster")
-}
-
-/// States that are expensive to make, lent to whichever thread needs one. There are as many as
-/// threads worked at once.
-#[derive(Debug)]
-pub(super) struct Pool<T>(Mutex<Vec<T>>);
-
-impl<T> Pool<T> {
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
-    }
-
-    /// Runs `work` with a state from the pool, or one that `make` makes.
-    pub(super) fn with<R>(
-        &self,
-        make: impl FnOnce() -> Result<T>,
-        work: impl FnOnce(&mut T) -> Result<R>,
-    ) -> Result<R> {
-        let free = lock(&self.0).pop();
-        let mut state = free.map_or_else(make, Ok)?;
-        let outcome = work(&mut state);
-        lock(&self.0).push(state);
-        outcome
-    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub use chain::{open, open_path};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::codec::{ClusterExpander, Pool};
+use super::codec::ClusterExpander;
 use super::entry::{Blob, Mapping};
 use super::header::Header;
 use super::layout::{CLUSTER_BYTES_MAX, Geometry};
@@ -27,6 +27,7 @@ use crate::image::cache::Cache;
 use crate::image::disk::{Runs, check_bounds, read_range};
 use crate::image::{ByteSource, Disk, Extent, ExtentKind};
 use crate::number::{clip, u64_from};
+use crate::spares::Spares;
 use crate::{Error, Result};
 use tables::Tables;
 
@@ -52,7 +53,7 @@ pub struct Qcow2Reader {
     warnings: Vec<String>,
     /// By guest cluster.
     expanded: Cache<u8>,
-    expanders: Pool<ClusterExpander>,
+    expanders: Spares<ClusterExpander>,
 }
 
 impl std::fmt::Debug for Qcow2Reader {
@@ -87,7 +88,7 @@ impl Qcow2Reader {
         }
         let tables = Tables::open(&*source, &header, &mut warnings)?;
         let expanded = Cache::new(EXPANDED_BYTES_MAX);
-        Ok(Self { source, header, tables, warnings, expanded, expanders: Pool::new() })
+        Ok(Self { source, header, tables, warnings, expanded, expanders: Spares::new() })
     }
 
     /// Returns the header.

@@ -50,11 +50,12 @@ use std::sync::{Mutex, MutexGuard};
 use libdeflater::crc32;
 
 pub use super::codec::Compression;
-use super::codec::{ClusterCompressor, ClusterExpander, Pool};
+use super::codec::{ClusterCompressor, ClusterExpander};
 use super::layout::{CAPACITY_BYTES_MAX, Geometry, SECTOR_BYTES};
 use crate::lock::lock;
 use crate::number::{clip, u64_from};
 use crate::output::{Life, Output, admit};
+use crate::spares::Spares;
 use crate::{Error, Result};
 use checkpoint::{Chain, Changes, ChangesEncoder, Checkpoint, INLINE_BYTES_MAX, Shape};
 use map::Map;
@@ -134,8 +135,8 @@ pub struct Qcow2Writer {
     output: Box<dyn Output>,
     shape: Shape,
     compression: Option<Compression>,
-    compressors: Pool<ClusterCompressor>,
-    expanders: Pool<ClusterExpander>,
+    compressors: Spares<ClusterCompressor>,
+    expanders: Spares<ClusterExpander>,
     stage: Stage,
     map: Mutex<Map>,
     space: Mutex<Space>,
@@ -179,8 +180,8 @@ impl Qcow2Writer {
             output,
             shape,
             compression: options.compression,
-            compressors: Pool::new(),
-            expanders: Pool::new(),
+            compressors: Spares::new(),
+            expanders: Spares::new(),
             stage: Stage::new(options.staged_bytes_max),
             map: Mutex::new(map),
             space: Mutex::new(space),
