@@ -18,7 +18,7 @@
 //! * [`grain`]: compresses and expands one grain.
 //! * [`descriptor`]: the text that describes a disk.
 //! * [`stream_write`] writes a stream, [`stream_walk`] checks one while it passes.
-//!
+//! * [`write`] writes one to a file, on several threads and over crashes.
 //! * [`read`] reads a finished disk at any place.
 //!
 //! Deliberately absent: raw devices, encrypted disks, and writing any other kind.
@@ -29,3 +29,4 @@ pub mod layout;
 pub mod read;
 pub mod stream_walk;
 pub mod stream_write;
+pub mod write;

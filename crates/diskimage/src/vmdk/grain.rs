@@ -8,7 +8,7 @@ use std::fmt;
 
 use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
 
-use super::layout::GRAIN_MARKER_BYTES;
+use super::layout::{GRAIN_MARKER_BYTES, SECTOR_LEN};
 use crate::{Error, Result};
 
 /// Fewest bytes of a zlib stream: two of header, one block of two bytes, four of Adler-32.
@@ -45,13 +45,10 @@ impl From<Level> for CompressionLvl {
 }
 
 /// Compresses grains of one size.
-///
-/// The result stands in a buffer that has room in front for the grain's marker, so that a writer
-/// can send both with one call.
 pub struct GrainDeflater {
     compressor: Compressor,
-    /// Marker, compressed bytes, and room for padding.
-    buffer: Vec<u8>,
+    /// What [`Self::deflate`] returns.
+    stored: Vec<u8>,
     /// A grain that is shorter than the others is padded here.
     padded: Vec<u8>,
     grain_len: usize,
@@ -61,9 +58,7 @@ impl GrainDeflater {
     /// Returns a compressor for grains of `grain_len` bytes.
     #[must_use]
     pub fn new(grain_len: usize, level: Level) -> Self {
-        let mut compressor = Compressor::new(level.into());
-        let bound = compressor.zlib_compress_bound(grain_len);
-        Self { compressor, buffer: vec![0; GRAIN_MARKER_BYTES + bound], padded: Vec::new(), grain_len }
+        Self { compressor: Compressor::new(level.into()), stored: Vec::new(), padded: Vec::new(), grain_len }
     }
 
     /// Compresses one grain and returns its zlib bytes, valid until the next call.
@@ -75,12 +70,22 @@ impl GrainDeflater {
     ///
     /// `Misuse` when `data` is empty or longer than a grain.
     pub fn deflate(&mut self, data: &[u8]) -> Result<&[u8]> {
-        let len = self.deflate_behind_marker(data)?;
-        Ok(&self.buffer[GRAIN_MARKER_BYTES..GRAIN_MARKER_BYTES + len])
+        let mut stored = std::mem::take(&mut self.stored);
+        let len = self.deflate_as_stored(data, &mut stored);
+        self.stored = stored;
+        Ok(&self.stored[GRAIN_MARKER_BYTES..GRAIN_MARKER_BYTES + len?])
     }
 
-    /// Compresses one grain into [`Self::marked`] and returns the length of the zlib bytes.
-    pub(crate) fn deflate_behind_marker(&mut self, data: &[u8]) -> Result<usize> {
+    /// Compresses one grain to `stored` as it stands in a file: room for its marker, its zlib
+    /// bytes, zeros to the end of the sector. What lies behind that means nothing. Returns the
+    /// length of the zlib bytes.
+    ///
+    /// `stored` is made long enough; given back, it is not filled anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::deflate`].
+    pub(crate) fn deflate_as_stored(&mut self, data: &[u8], stored: &mut Vec<u8>) -> Result<usize> {
         if data.is_empty() || data.len() > self.grain_len {
             return Err(
                 Error::misuse("a grain has between one byte and the grain size").found(format!("{} bytes", data.len()))
@@ -94,16 +99,15 @@ impl GrainDeflater {
             self.padded.resize(self.grain_len, 0);
             &self.padded
         };
+        let bound = GRAIN_MARKER_BYTES + self.compressor.zlib_compress_bound(self.grain_len);
+        stored.resize(bound.next_multiple_of(SECTOR_LEN), 0);
         let len = self
             .compressor
-            .zlib_compress(data, &mut self.buffer[GRAIN_MARKER_BYTES..])
+            .zlib_compress(data, &mut stored[GRAIN_MARKER_BYTES..])
             .expect("the buffer has the compressor's own bound");
+        let end = GRAIN_MARKER_BYTES + len;
+        stored[end..end.next_multiple_of(SECTOR_LEN)].fill(0);
         Ok(len)
-    }
-
-    /// Returns the buffer: room for a marker, then the bytes compressed last.
-    pub(crate) fn marked(&mut self, len: usize) -> &mut [u8] {
-        &mut self.buffer[..GRAIN_MARKER_BYTES + len]
     }
 }
 

@@ -9,24 +9,23 @@
 //! zeros are left out. Memory is one grain, one table and the directory, so that a terabyte of
 //! nothing costs 128 KiB.
 //!
+//! `parts` knows the format, and [`super::write`] uses it as well: the same disk, written to a file
+//! that can be gone back in, on several threads and over crashes.
+//!
 //! Deliberately absent: any order but ascending (a stream cannot go back), a redundant directory
-//! (nothing reads it in a stream), and compression on several threads: whoever has several
-//! threads compresses with [`GrainDeflater`] and hands the result to
-//! [`StreamWriter::write_deflated_grain`].
+//! (nothing reads it in a stream), and compression on several threads.
 
+mod parts;
 mod tables;
 
 use std::io::{self, Write};
 
-use super::descriptor::{AdapterType, StreamText};
-use super::grain::{GrainDeflater, Level, ZLIB_BYTES_MIN, is_zero, is_zlib_header};
-use super::layout::{
-    DEFLATED_GRAINS_MAX, GRAIN_MARKER_BYTES, GRAIN_SECTORS, Header, Marker, SECTOR_BYTES, SECTOR_LEN, Sector,
-    grain_marker,
-};
-use crate::number::u64_from;
+use super::descriptor::AdapterType;
+use super::grain::{GrainDeflater, Level, is_zero, is_zlib_header};
+use super::layout::{GRAIN_MARKER_BYTES, GRAIN_SECTORS, SECTOR_BYTES, SECTOR_LEN};
+use crate::number::{clip, u64_from};
 use crate::{Error, Result};
-use tables::Tables;
+pub(super) use parts::Parts;
 
 /// The length of a full grain in memory: 64 KiB.
 pub const GRAIN_LEN: usize = 128 * SECTOR_LEN;
@@ -80,17 +79,17 @@ pub struct StreamStats {
 
 /// Writes a stream; see the module.
 ///
-/// Each grain becomes two or three writes, so an unbuffered `W` belongs in a
+/// Each grain becomes one to three writes, so an unbuffered `W` belongs in a
 /// [`std::io::BufWriter`]. After an error of `W` the writer refuses to go on.
 #[derive(Debug)]
 pub struct StreamWriter<W> {
     out: W,
-    header: Header,
-    tables: Tables,
+    parts: Parts,
     /// Made by the first grain that needs it: a simulator with ready grains never does.
     deflater: Option<GrainDeflater>,
+    /// The grain in work, as it will stand in the stream.
+    stored: Vec<u8>,
     level: Level,
-    stats: StreamStats,
     failed: bool,
 }
 
@@ -102,29 +101,12 @@ impl<W: Write> StreamWriter<W> {
     /// `Misuse` for a capacity that is no multiple of 512 or a name or content id that a
     /// descriptor cannot hold, `Limit` for a capacity of 0 or beyond 64 TiB, `Io`.
     pub fn create(out: W, options: &StreamOptions) -> Result<Self> {
-        let capacity = Sector::from_bytes(options.capacity_bytes).ok_or_else(|| {
-            Error::misuse("the capacity of a disk is a multiple of 512 bytes")
-                .found(format!("{} bytes", options.capacity_bytes))
-        })?;
-        let text = StreamText::new(capacity, options.cid, &options.extent_name, options.adapter)?.to_string();
-        let descriptor_sectors = u64_from(text.len()).div_ceil(SECTOR_BYTES);
-        let header = Header::for_stream(capacity.0, descriptor_sectors)?;
-        let mut writer = Self {
-            out,
-            tables: Tables::new(&header),
-            header,
-            deflater: None,
-            level: options.level,
-            stats: StreamStats::default(),
-            failed: false,
-        };
-        let head = writer.header.encode();
+        let parts = Parts::new(options, 0)?;
+        let mut head = parts.head();
+        let overhead_bytes = parts.header().overhead().0 * SECTOR_BYTES;
+        head.resize(clip(usize::MAX, overhead_bytes), 0);
+        let mut writer = Self { out, parts, deflater: None, stored: Vec::new(), level: options.level, failed: false };
         writer.put(&head)?;
-        writer.put(text.as_bytes())?;
-        writer.pad(u64_from(text.len()))?;
-        for _ in writer.header.descriptor().end..writer.header.overhead().0 {
-            writer.put(&ZEROS)?;
-        }
         Ok(writer)
     }
 
@@ -140,27 +122,26 @@ impl<W: Write> StreamWriter<W> {
     /// (2 TiB); `Io`.
     pub fn write_grain(&mut self, index: u64, data: &[u8]) -> Result<()> {
         self.check_turn(index)?;
-        let expected = self.header.guest_bytes_of(index);
+        let expected = self.parts.header().guest_bytes_of(index);
         if u64_from(data.len()) != expected {
             return Err(Error::misuse("the data of a grain fill it exactly")
                 .found(format!("{} bytes of {expected} for grain {index}", data.len())));
         }
         if is_zero(data) {
-            self.tables.skip_to(index);
-            self.stats.zero_grains += 1;
+            self.parts.skip(index);
             return Ok(());
         }
         let level = self.level;
-        // Taken out for the time of the call, because its buffer is written while `self` is in use.
-        let mut deflater = self.deflater.take().unwrap_or_else(|| GrainDeflater::new(GRAIN_LEN, level));
-        let len = deflater.deflate_behind_marker(data)?;
-        let marker = self.begin_grain(index, len)?;
-        let marked = deflater.marked(len);
-        marked[..GRAIN_MARKER_BYTES].copy_from_slice(&marker);
-        let written = self.put(marked);
-        self.deflater = Some(deflater);
-        written?;
-        self.pad(u64_from(GRAIN_MARKER_BYTES + len))
+        let deflater = self.deflater.get_or_insert_with(|| GrainDeflater::new(GRAIN_LEN, level));
+        let mut stored = std::mem::take(&mut self.stored);
+        let written = deflater.deflate_as_stored(data, &mut stored).and_then(|len| {
+            let placed = self.parts.place(index, len)?;
+            stored[..GRAIN_MARKER_BYTES].copy_from_slice(&placed.marker);
+            self.put(placed.table.as_deref().unwrap_or_default())?;
+            self.put(&stored[..(GRAIN_MARKER_BYTES + len).next_multiple_of(SECTOR_LEN)])
+        });
+        self.stored = stored;
+        written
     }
 
     /// Writes a grain whose zlib bytes exist already, without looking into them.
@@ -178,10 +159,12 @@ impl<W: Write> StreamWriter<W> {
         if !header_right {
             return Err(Error::misuse("a deflated grain is a zlib stream"));
         }
-        let marker = self.begin_grain(index, zlib.len())?;
-        self.put(&marker)?;
+        let placed = self.parts.place(index, zlib.len())?;
+        self.put(placed.table.as_deref().unwrap_or_default())?;
+        self.put(&placed.marker)?;
         self.put(zlib)?;
-        self.pad(u64_from(GRAIN_MARKER_BYTES + zlib.len()))
+        let written = GRAIN_MARKER_BYTES + zlib.len();
+        self.put(&ZEROS[..written.next_multiple_of(SECTOR_LEN) - written])
     }
 
     /// Ends the stream and gives the writer underneath back, flushed.
@@ -191,26 +174,16 @@ impl<W: Write> StreamWriter<W> {
     /// `Limit` as for a grain; `Io`; `Misuse` after an earlier error of the writer underneath.
     pub fn finish(mut self) -> Result<(W, StreamStats)> {
         self.check_usable()?;
-        self.end_coverage()?;
-        let marker = Marker::GrainDirectory { sectors: self.header.directory_sectors() };
-        self.put(&marker.encode())?;
-        let place = Sector(self.tables.advance(1));
-        let directory = self.tables.encode_directory();
-        self.put(&directory)?;
-        self.tables.advance(1 + self.header.directory_sectors());
-        self.put(&Marker::Footer { sectors: 1 }.encode())?;
-        let footer = self.header.with_directory(place).encode();
-        self.put(&footer)?;
-        self.put(&Marker::EndOfStream.encode())?;
-        self.stats.stream_bytes = self.tables.advance(2) * SECTOR_BYTES;
+        let end = self.parts.end()?;
+        self.put(&end)?;
         self.out.flush().map_err(write_error)?;
-        Ok((self.out, self.stats))
+        Ok((self.out, self.parts.stats()))
     }
 
     /// Returns the length of the stream so far.
     #[must_use]
     pub fn position_bytes(&self) -> u64 {
-        self.tables.position() * SECTOR_BYTES
+        self.parts.position().0 * SECTOR_BYTES
     }
 
     fn check_usable(&self) -> Result<()> {
@@ -222,45 +195,7 @@ impl<W: Write> StreamWriter<W> {
 
     fn check_turn(&self, index: u64) -> Result<()> {
         self.check_usable()?;
-        self.tables.check_turn(index)
-    }
-
-    /// Ends the coverage before, if `index` begins another; notes where the grain will stand.
-    fn begin_grain(&mut self, index: u64, len: usize) -> Result<[u8; GRAIN_MARKER_BYTES]> {
-        let size_bytes = u32::try_from(len)
-            .ok()
-            .filter(|&size| size >= ZLIB_BYTES_MIN)
-            .filter(|&size| u64::from(size) <= DEFLATED_GRAINS_MAX * self.header.grain_bytes())
-            .ok_or_else(|| {
-                Error::misuse("a deflated grain has at least 8 bytes and at most two grains")
-                    .found(format!("{len} bytes"))
-            })?;
-        if self.tables.leaves_coverage(index) {
-            self.end_coverage()?;
-        }
-        let marked_bytes = u64_from(GRAIN_MARKER_BYTES + len);
-        self.tables.place_grain(index, marked_bytes.div_ceil(SECTOR_BYTES))?;
-        self.stats.grains += 1;
-        self.stats.populated_bytes += self.header.guest_bytes_of(index);
-        let lba = Sector(index * self.header.grain_sectors());
-        Ok(grain_marker(lba, size_bytes))
-    }
-
-    /// Writes the table of the coverage that ends, if it has grains.
-    fn end_coverage(&mut self) -> Result<()> {
-        let Some(table) = self.tables.take_table()? else {
-            return Ok(());
-        };
-        let marker = Marker::GrainTable { sectors: self.header.table_sectors() };
-        self.put(&marker.encode())?;
-        self.put(&table)
-    }
-
-    /// Writes zeros up to the next sector behind `written` bytes.
-    fn pad(&mut self, written: u64) -> Result<()> {
-        let padding = written.next_multiple_of(SECTOR_BYTES) - written;
-        let len = crate::number::clip(ZEROS.len(), padding);
-        self.put(&ZEROS[..len])
+        self.parts.check_turn(index)
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
@@ -283,12 +218,13 @@ fn write_error(source: io::Error) -> Error {
 ///
 /// As writing them would.
 pub fn stream_len_bytes(options: &StreamOptions, grains: impl IntoIterator<Item = (u64, usize)>) -> Result<u64> {
-    let mut writer = StreamWriter::create(io::sink(), options)?;
+    let mut parts = Parts::new(options, 0)?;
     for (index, len) in grains {
-        writer.check_turn(index)?;
-        writer.begin_grain(index, len)?;
+        parts.check_turn(index)?;
+        parts.place(index, len)?;
     }
-    Ok(writer.finish()?.1.stream_bytes)
+    parts.end()?;
+    Ok(parts.stats().stream_bytes)
 }
 
 #[cfg(test)]

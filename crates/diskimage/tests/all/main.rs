@@ -14,4 +14,5 @@ mod qcow2;
 mod raw;
 mod round_trip;
 mod vmdk_read;
+mod vmdk_write;
 mod writers;

@@ -1,11 +1,11 @@
 //! Reading VMDKs of every kind at any place.
 
-mod build;
+pub(crate) mod build;
 mod chains;
 mod corpus;
 mod damage;
 mod made;
 mod odd;
-mod others;
+pub(crate) mod others;
 mod stream;
 mod tables;

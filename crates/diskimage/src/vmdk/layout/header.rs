@@ -87,6 +87,12 @@ impl Header {
         Ok(header)
     }
 
+    /// Returns the header with free sectors between the descriptor and the first grain.
+    #[must_use]
+    pub(in crate::vmdk) fn with_reserve(self, sectors: u64) -> Self {
+        Self { overhead: Sector(self.overhead.0 + sectors), ..self }
+    }
+
     /// Returns the footer that belongs to this header once the directory stands at `directory`.
     #[must_use]
     pub fn with_directory(&self, directory: Sector) -> Self {

@@ -4,16 +4,20 @@
 //! coverage is the stretch of the guest's disk that one table describes: 512 grains, 32 MiB.
 
 use crate::number::u64_from;
-use crate::vmdk::layout::{ENTRY_LEN, Header, SECTOR_LEN, TABLE_ENTRIES, TABLE_ENTRIES_MIN};
+use crate::vmdk::layout::{ENTRY_LEN, Header, SECTOR_LEN, Sector, TABLE_ENTRIES, TABLE_ENTRIES_MIN};
 use crate::{Error, Result};
 
 const TABLE_LEN: usize = 512 * ENTRY_LEN;
 const _: () = assert!(TABLE_ENTRIES == 512 && TABLE_ENTRIES_MIN == 128);
 
+/// What a table takes in the file: its marker and itself.
+const TABLE_SECTORS: u64 = 5;
+const _: () = assert!(TABLE_LEN == 4 * SECTOR_LEN);
+
 /// The encoded table of one coverage.
 pub(super) type Table = [u8; TABLE_LEN];
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tables {
     grains: u64,
     directory_entries: u64,
@@ -57,6 +61,19 @@ impl Tables {
         self.position
     }
 
+    /// Returns where the table of a coverage that ended stands, `None` when there is none.
+    pub(super) fn table_place(&self, coverage: u64) -> Option<Sector> {
+        let start = usize::try_from(coverage).ok()?.checked_mul(ENTRY_LEN)?;
+        let entry = u32::from_le_bytes(*self.directory.get(start..)?.first_chunk()?);
+        (entry != 0).then(|| Sector(entry.into()))
+    }
+
+    /// Returns the entry of a grain in the table being filled, `None` when it is in another one.
+    pub(super) fn open_entry(&self, index: u64) -> Option<u32> {
+        let slot = self.filled && !self.leaves_coverage(index);
+        slot.then(|| u32::from_le_bytes(*self.table.as_chunks().0.get(slot_of(index)).expect("a slot of the table")))
+    }
+
     pub(super) fn check_turn(&self, index: u64) -> Result<()> {
         if index >= self.grains {
             return Err(Error::misuse("grains lie on the disk").found(format!("grain {index} of {}", self.grains)));
@@ -78,12 +95,27 @@ impl Tables {
         self.coverage != index / u64::from(TABLE_ENTRIES)
     }
 
+    /// Returns whether `index` ends the coverage being filled, and a table comes first.
+    pub(super) fn ends_coverage(&self, index: u64) -> bool {
+        self.filled && self.leaves_coverage(index)
+    }
+
+    /// Returns the coverage being filled, if it has grains.
+    pub(super) fn open_coverage(&self) -> Option<u64> {
+        self.filled.then_some(self.coverage)
+    }
+
+    /// Checks that the grain `index`, and the table that comes before it, can be addressed.
+    pub(super) fn check_room(&self, index: u64) -> Result<()> {
+        let table = if self.ends_coverage(index) { TABLE_SECTORS } else { 0 };
+        self.entry_for(self.position + table).map(drop)
+    }
+
     /// Gives the grain `index` the next `sectors`, in the table of its coverage.
     pub(super) fn place_grain(&mut self, index: u64, sectors: u64) -> Result<()> {
         let entry = self.entry_for(self.position)?;
         self.coverage = index / u64::from(TABLE_ENTRIES);
-        let slot = usize::try_from(index % u64::from(TABLE_ENTRIES)).expect("a slot is below 512");
-        self.table[slot * ENTRY_LEN..][..ENTRY_LEN].copy_from_slice(&entry.to_le_bytes());
+        self.table[slot_of(index) * ENTRY_LEN..][..ENTRY_LEN].copy_from_slice(&entry.to_le_bytes());
         self.filled = true;
         self.next_index = index + 1;
         self.position += sectors;
@@ -100,7 +132,7 @@ impl Tables {
         let offset = usize::try_from(self.coverage).expect("a directory fits in memory") * ENTRY_LEN;
         self.directory.resize(offset, 0);
         self.directory.extend_from_slice(&entry.to_le_bytes());
-        self.position += 1 + u64_from(TABLE_LEN / SECTOR_LEN);
+        self.position += TABLE_SECTORS;
         self.filled = false;
         Ok(Some(std::mem::replace(&mut self.table, [0; TABLE_LEN])))
     }
@@ -120,4 +152,8 @@ impl Tables {
                 .at(self.position.saturating_mul(u64_from(SECTOR_LEN)))
         })
     }
+}
+
+fn slot_of(index: u64) -> usize {
+    usize::try_from(index % u64::from(TABLE_ENTRIES)).expect("a slot is below 512")
 }

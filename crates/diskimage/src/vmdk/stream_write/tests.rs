@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ErrorKind;
+use crate::vmdk::layout::{Header, Marker, Sector};
 
 fn options(capacity_bytes: u64) -> StreamOptions {
     StreamOptions::new(capacity_bytes, 7, "disk.vmdk")

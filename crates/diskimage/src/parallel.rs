@@ -1,0 +1,15 @@
+//! Threads that compress, and the memory that their work may take.
+//!
+//! [`Workers`] live as long as their owner wants and are shared: all writers of a process hand
+//! their grains to the same ones, so that there is one budget and as many threads as cores.
+//!
+//! The *budget* counts the bytes that were handed in and are not yet done with. Whoever hands in
+//! more waits. Work that waited in turn for the same budget would wait for ever, so what a job
+//! needs is taken beforehand, as a [`Permit`].
+//!
+//! Deliberately absent: how many threads there are to be, which only the caller knows.
+
+mod workers;
+
+pub(crate) use workers::Permit;
+pub use workers::Workers;

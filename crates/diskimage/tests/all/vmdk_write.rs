@@ -1,0 +1,6 @@
+//! Writing a stream-optimized disk to a file: over crashes, on several threads, and judged.
+
+mod calls;
+mod crash;
+mod judge;
+mod script;
