@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use vsphere::wire::generated::AnyMethodFault;
+
 /// A result whose error is [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -50,13 +52,15 @@ pub struct Error {
     hint: Option<String>,
     /// How long a server that has too much to do wants to be left alone.
     busy: Option<Duration>,
+    /// True when the server is at work on the VM for somebody, so that it takes no other work.
+    held: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// Makes an error of `kind`; `context` completes the sentence "failed: …".
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into(), hint: None, busy: None, source: None }
+        Self { kind, context: context.into(), hint: None, busy: None, held: false, source: None }
     }
 
     /// Adds the next step that a person can take.
@@ -101,6 +105,12 @@ impl Error {
     /// Returns how long to leave the server alone when it has too much to do; zero when it did not say.
     pub(crate) fn busy(&self) -> Option<Duration> {
         self.busy
+    }
+
+    /// Returns true when the server is at work on the VM for somebody (a lease, a backup, a snapshot) and takes no
+    /// other work until that ends.
+    pub fn is_held(&self) -> bool {
+        self.held
     }
 
     /// Returns the next step for a person, where there is one.
@@ -152,8 +162,9 @@ impl From<vsphere::Error> for Error {
             _ => (ErrorKind::Server, None),
         };
         let (context, busy) = (error.to_string(), error.busy());
+        let held = error.fault().is_some_and(|fault| matches!(fault.detail, Some(AnyMethodFault::TaskInProgress(_))));
         // The outer text moves up; what lies below stays as it is.
-        Self { kind, context, hint: hint.map(str::to_owned), busy, source: error.into_source() }
+        Self { kind, context, hint: hint.map(str::to_owned), busy, held, source: error.into_source() }
     }
 }
 

@@ -9,6 +9,7 @@
 //! On every other way out, an error or a stop at any point, the lease is aborted, the snapshot removed,
 //! the session ended, and what was written keeps its temporary name.
 
+mod adopt;
 mod claim;
 mod descriptor;
 mod fetch;
@@ -28,6 +29,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use vsphere::{Session, inventory};
@@ -53,6 +55,20 @@ pub struct Request {
     /// Export a snapshot that is made for this and removed after it, so that the VM may run. `None` exports
     /// the VM itself, which must be off.
     pub snapshot: Option<SnapshotPolicy>,
+    /// Take a whole package of this VM that stands in the directory as the result, after it was read and compared
+    /// with its manifest: an earlier run of the same export was cut off behind its last step. `false` refuses it.
+    pub adopt: bool,
+}
+
+/// A lease of the server on a VM, as of its last sign of life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Id of the lease on the server.
+    pub lease: String,
+    /// Inventory path of the VM.
+    pub vm_path: String,
+    /// The server gives the VM free so long after the last renewal, which was now.
+    pub timeout: Duration,
 }
 
 /// Where an export is. The order is the order of an export.
@@ -109,6 +125,10 @@ pub trait Observer: Send + Sync {
     fn progress(&self, progress: &Progress);
     /// Something odd but not fatal that a person should read.
     fn warning(&self, text: &str);
+    /// The server holds the VM for this export: said when the lease is ready and at each renewal.
+    fn holding(&self, _hold: &Hold) {}
+    /// The lease of this id was completed or aborted. Not said when that could not be told to the server.
+    fn released(&self, _lease: &str) {}
 }
 
 /// How a file's bytes were proven, weakest first; DESIGN names the grades.
@@ -192,7 +212,13 @@ async fn with_session(
     reporter.phase(Phase::Planning);
     let plan = unless(cancel, plan::plan(session, vm, request.snapshot)).await?;
     plan.notes.iter().for_each(|note| reporter.warning(note));
-    let mut package = claim_names(request.output.clone(), file_name(&plan.vm.name), plan.identity.clone()).await?;
+    let name = file_name(&plan.vm.name);
+    if request.adopt
+        && let Some(report) = adopt::adopt(&request.output, &name, &plan, reporter).await?
+    {
+        return Ok(report);
+    }
+    let mut package = claim_names(request.output.clone(), name, plan.identity.clone()).await?;
     reporter.phase(Phase::Preparing);
     let noted = package.snapshots();
     let mut cleared = snapshot::clear_leftovers(session, &plan, request.snapshot, &noted, reporter, cancel).await;

@@ -81,11 +81,21 @@ impl Percent {
     }
 }
 
+/// The last time that the server took a sign of life, and how long it holds the VM after it.
+#[derive(Clone, Copy, Debug)]
+pub struct Renewal {
+    /// When its answer came, which is not before the server began to count anew.
+    pub at: Instant,
+    /// The lease ends so long after its last sign of life.
+    pub timeout: Duration,
+}
+
 /// A ready export lease.
 #[derive(Debug)]
 pub struct Lease {
     session: Session,
     moref: MoRef,
+    renewals: watch::Receiver<Renewal>,
     files: Vec<LeaseFile>,
     percent: Arc<AtomicI32>,
     lost: watch::Receiver<Option<String>>,
@@ -150,14 +160,21 @@ impl Lease {
         let percent = Arc::new(AtomicI32::new(0));
         let (report, lost) = watch::channel(None);
         let timeout = Duration::from_secs(u64::try_from(info.lease_timeout).unwrap_or(0).max(1));
-        let keeper = Keeper { session: session.clone(), moref: moref.clone(), percent: Arc::clone(&percent), timeout };
+        let (renewed, renewals) = watch::channel(Renewal { at: Instant::now(), timeout });
+        let keeper =
+            Keeper { session: session.clone(), moref: moref.clone(), percent: Arc::clone(&percent), timeout, renewed };
         let keeper = tokio::spawn(keeper.run(report));
-        Self { session, moref, files, percent, lost, keeper, armed: true }
+        Self { session, moref, renewals, files, percent, lost, keeper, armed: true }
     }
 
     /// Returns the id on the server.
     pub fn moref(&self) -> &MoRef {
         &self.moref
+    }
+
+    /// Returns the renewals as they come, the latest first; the first is the moment when the lease was ready.
+    pub fn renewals(&self) -> watch::Receiver<Renewal> {
+        self.renewals.clone()
     }
 
     /// Returns the files, disks and others, in the server's order.
@@ -380,6 +397,7 @@ struct Keeper {
     moref: MoRef,
     percent: Arc<AtomicI32>,
     timeout: Duration,
+    renewed: watch::Sender<Renewal>,
 }
 
 impl Keeper {
@@ -391,6 +409,7 @@ impl Keeper {
             let pause = match self.session.call_within(&self.moref, &call, RENEW_CALL.min(self.timeout)).await {
                 Ok(()) => {
                     renewed = Instant::now();
+                    self.renewed.send_replace(Renewal { at: renewed, timeout: self.timeout });
                     every
                 }
                 Err(error) => {

@@ -31,7 +31,7 @@ pub(super) fn start(
         JobSpec::Export(spec) => match configured.engine.clone() {
             Ok((_, engine)) => {
                 let snapshot = spec.snapshot.and_then(wire::policy);
-                let request = Request { vm: spec.vm.clone(), output: spec.output.clone(), snapshot };
+                let request = Request { vm: spec.vm.clone(), output: spec.output.clone(), snapshot, adopt: false };
                 async move { engine.export(&request, observer, cancel).await.map(Done::Exported) }.boxed()
             }
             Err(problem) => refused(ErrorKind::Usage, problem.error),

@@ -85,8 +85,7 @@ impl Claim {
     /// [`ErrorKind::Target`]: the directory cannot be written, the VM is there already, an export of
     /// it is running, or a file stands there that no export wrote.
     pub(super) fn take(directory: &Path, name: &str, identity: &Identity) -> Result<Self> {
-        let short: String = identity.vm.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
-        for base in [name.to_owned(), format!("{name}-{short}")] {
+        for base in bases(name, identity) {
             if let Taken::ByAnotherVm = finished(directory, &base, identity)? {
                 continue;
             }
@@ -96,13 +95,13 @@ impl Claim {
                 return Ok(claim);
             }
         }
-        let context =
-            format!("claim the name `{name}` in {}: other VMs have it and `{name}-{short}`", directory.display());
+        let [_, longer] = bases(name, identity);
+        let context = format!("claim the name `{name}` in {}: other VMs have it and `{longer}`", directory.display());
         Err(Error::new(ErrorKind::Target, context).with_hint("export into another directory"))
     }
 
     /// Opens or makes the claim file; `None` when another VM holds it.
-    fn open(directory: &Path, base: &str, identity: &Identity) -> Result<Option<Self>> {
+    pub(super) fn open(directory: &Path, base: &str, identity: &Identity) -> Result<Option<Self>> {
         let path = directory.join(format!(".{base}.export"));
         let doing = format!("claim {}", path.display());
         let mut file = OpenOptions::new()
@@ -254,6 +253,28 @@ impl Claim {
 /// Returns the temporary path of a file.
 pub(super) fn part(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!(".{name}.part"))
+}
+
+/// Returns the names that a package of this VM may have.
+fn bases(name: &str, identity: &Identity) -> [String; 2] {
+    let short: String = identity.vm.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+    [name.to_owned(), format!("{name}-{short}")]
+}
+
+/// Returns the name under which a finished package of this very VM stands in `directory`.
+///
+/// # Errors
+/// [`ErrorKind::Target`] for a directory that cannot be read.
+pub(super) fn stands_finished(directory: &Path, name: &str, identity: &Identity) -> Result<Option<String>> {
+    for base in bases(name, identity) {
+        let path = directory.join(format!("{base}.ovf"));
+        match signed_by(&path) {
+            Ok(Some(owner)) if owner == signature(identity) => return Ok(Some(base)),
+            Ok(_) => {}
+            Err(error) => return Err(target_error(&format!("look at {}", path.display()), error)),
+        }
+    }
+    Ok(None)
 }
 
 /// Looks for a finished package under `base`.

@@ -4,6 +4,7 @@
 //! streams and aborts the lease; only a package whose bytes are proven and described completes it.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,8 +21,8 @@ use super::fetch::{self, Fetch, Fetched, Origin};
 use super::meter::{FileMeter, Reporter};
 use super::streams::Streams;
 use super::{
-    FileReport, Package, Phase, Plan, Proof, Report, SnapshotReport, blocking, descriptor, nvram, refusal, stopped,
-    verify,
+    FileReport, Hold, Package, Phase, Plan, Proof, Report, SnapshotReport, blocking, descriptor, nvram, refusal,
+    stopped, verify,
 };
 use crate::names::file_name;
 use crate::{Error, ErrorKind, Result};
@@ -77,7 +78,9 @@ pub(super) async fn run(
         proven = way.prove(package) => proven,
         reason = lease.lost() => Err(lost(plan, &reason)),
         () = overdue(cancel) => Err(stopped()),
+        never = tell_renewals(&lease, plan, reporter) => match never {},
     };
+    let id = lease.moref().id.clone();
     match proven {
         Ok(proven) => {
             reporter.phase(Phase::Finishing);
@@ -85,13 +88,28 @@ pub(super) async fn run(
                 // The bytes are proven and the lease is gone either way; the export is not wrong for it.
                 reporter.warning(&format!("the server did not take the end of the lease: {error}"));
             }
+            reporter.released(&id);
             Ok(proven)
         }
         Err(error) => {
             reporter.phase(Phase::Undoing);
             let error = cause(&lease, plan, error).await;
             lease.abort(&error.to_string()).await;
+            reporter.released(&id);
             Err(error)
+        }
+    }
+}
+
+/// Tells the observer of every sign of life that the server took, as long as the lease is worked with.
+async fn tell_renewals(lease: &Lease, plan: &Plan, reporter: &Reporter) -> Infallible {
+    let mut renewals = lease.renewals();
+    loop {
+        let timeout = renewals.borrow_and_update().timeout;
+        reporter.holding(&Hold { lease: lease.moref().id.clone(), vm_path: plan.vm.path.clone(), timeout });
+        if renewals.changed().await.is_err() {
+            // The keeper is gone, and whoever waits for the loss of the lease learns why.
+            return std::future::pending().await;
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::{FileProgress, Observer, Phase, Progress};
+use super::{FileProgress, Hold, Observer, Phase, Progress};
 
 /// Observers hear at most this often of moving bytes.
 const TICK: Duration = Duration::from_millis(100);
@@ -89,6 +89,14 @@ impl Reporter {
 
     pub(super) fn warning(&self, text: &str) {
         self.observer.warning(text);
+    }
+
+    pub(super) fn holding(&self, hold: &Hold) {
+        self.observer.holding(hold);
+    }
+
+    pub(super) fn released(&self, lease: &str) {
+        self.observer.released(lease);
     }
 
     /// Returns the share of guest bytes that have arrived, 0 to 100.

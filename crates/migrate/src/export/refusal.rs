@@ -33,6 +33,11 @@ fn known(fault: &AnyMethodFault) -> Option<(ErrorKind, String)> {
         Fault::ApplicationQuiesceFault(_) | Fault::FilesystemQuiesceFault(_) | Fault::ToolsUnavailable(_) => {
             state(CRASH_HINT)
         }
+        Fault::TaskInProgress(fault) => state(&format!(
+            "task {} of the server is at work on the VM (another export, a backup, a snapshot); wait for its end, or \
+             cancel it in vSphere",
+            fault.task.id
+        )),
         Fault::TooManySnapshotLevels(_) => state("delete snapshots of the VM that nobody needs, and try again"),
         Fault::SnapshotIncompatibleDeviceInVm(_) => {
             state("detach the device that no snapshot takes, or shut the guest down and export without --snapshot")

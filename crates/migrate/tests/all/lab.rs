@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use migrate::export::{Observer, Phase, Progress, Report, Request, export};
+use migrate::export::{Hold, Observer, Phase, Progress, Report, Request, export};
 use migrate::source::{Patience, Source};
 use migrate::{Error, Result};
 use sha2::{Digest as _, Sha256};
@@ -35,11 +35,18 @@ content = { kind = "seeded", seed = 2, fill = 0.5, compressibility = 0.5 }
 pub(crate) struct Heard {
     progress: Mutex<Vec<Progress>>,
     warnings: Mutex<Vec<String>>,
+    holds: Mutex<Vec<Hold>>,
+    released: Mutex<Vec<String>>,
 }
 
 impl Heard {
     pub(crate) fn warnings(&self) -> Vec<String> {
         self.warnings.lock().unwrap().clone()
+    }
+
+    /// Returns every hold that was reported, and every lease that was given back.
+    pub(crate) fn holds(&self) -> (Vec<Hold>, Vec<String>) {
+        (self.holds.lock().unwrap().clone(), self.released.lock().unwrap().clone())
     }
 
     pub(crate) fn all(&self) -> Vec<Progress> {
@@ -63,6 +70,14 @@ impl Observer for Heard {
 
     fn warning(&self, text: &str) {
         self.warnings.lock().unwrap().push(text.to_owned());
+    }
+
+    fn holding(&self, hold: &Hold) {
+        self.holds.lock().unwrap().push(hold.clone());
+    }
+
+    fn released(&self, lease: &str) {
+        self.released.lock().unwrap().push(lease.to_owned());
     }
 }
 
@@ -168,7 +183,7 @@ impl Lab {
 
     /// Returns the request for a VM that is off, into the lab's target.
     pub(crate) fn request(&self, vm: &str) -> Request {
-        Request { vm: vm.to_owned(), output: self.target(), snapshot: None }
+        Request { vm: vm.to_owned(), output: self.target(), snapshot: None, adopt: false }
     }
 
     pub(crate) async fn export_until(&self, vm: &str, heard: &Arc<Heard>, cancel: CancellationToken) -> Result<Report> {
