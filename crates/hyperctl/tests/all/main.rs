@@ -6,6 +6,7 @@
 
 mod endings;
 mod export;
+mod faults;
 mod kill;
 mod lines;
 mod programs;
