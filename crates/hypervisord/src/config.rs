@@ -16,6 +16,7 @@ mod example;
 mod keys;
 mod layers;
 mod older;
+mod source;
 
 use std::path::PathBuf;
 
@@ -145,7 +146,7 @@ pub struct Source {
     pub password_file: Option<PathBuf>,
     /// Whether any certificate does.
     pub insecure: bool,
-    /// PEM files with authorities to trust beside those of the system.
+    /// PEM files with the authorities to trust, in place of the system's.
     pub ca_files: Vec<PathBuf>,
     /// Files with the thumbprints of known hosts.
     pub known_hosts: Vec<PathBuf>,

@@ -106,6 +106,11 @@ pub struct Configured {
 }
 
 impl Configured {
+    /// Makes a source that cannot be used, for this reason.
+    pub fn broken(reason: impl Into<String>) -> Self {
+        Self { engine: Err(problems::problem(hyper_api::ProblemKind::Usage, reason)) }
+    }
+
     /// Reads the source from `GOVC_*` through `lookup`.
     pub fn from_env(lookup: &dyn Fn(&str) -> Option<String>) -> Self {
         let engine = match Source::from_env(lookup) {

@@ -3,7 +3,10 @@
 //!
 //! | route | reply |
 //! |---|---|
-//! | `GET /healthz` | `{"status":"ok"}` |
+//! | `GET /health` | `{"status":"healthy"}` with the time, as older clients have it |
+//! | `GET /healthz` | `{"status":"ok"}`: the process answers |
+//! | `GET /readyz` | the same, or 503: it takes jobs |
+//! | `GET /metrics` | for Prometheus |
 //! | `GET /api/v1/info` | `Info` |
 //! | `GET /api/v1/vms`, with `?capacities=true` also how large their disks are | `VmList` |
 //! | `POST /api/v1/jobs` | 201, the new `Job`, `Location` |
@@ -11,13 +14,19 @@
 //! | `GET /api/v1/jobs/{id}` | `Job` |
 //! | `GET /api/v1/jobs/{id}/events` | server-sent events, see [`events`] |
 //! | `POST /api/v1/jobs/{id}/cancel` | 202, the `Job` as it is; it ends later |
+//! | `GET /api/v1/tokens` | `TokenList` |
+//! | `POST /api/v1/tokens` | 201, `NewToken`: the secret, this once |
+//! | `DELETE /api/v1/tokens/{id}` | 204 |
 
 pub mod events;
+mod health;
 mod jobs;
 mod reply;
 mod route;
 mod source;
+mod tokens;
 
+pub(crate) use health::METRICS_PATH;
 pub use reply::Refusal;
 pub use route::{Need, Route};
 
@@ -26,9 +35,11 @@ use axum::extract::DefaultBodyLimit;
 
 use crate::engine::Configured;
 use crate::jobs::Jobs;
+use crate::metrics::Metrics;
+use crate::tokens::Tokens;
 
 /// The largest request; the only body there is names one VM and one directory.
-const BODY_BYTES_MAX: usize = 64 << 10;
+pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// What the routes share.
 #[derive(Clone, Debug)]
@@ -37,11 +48,25 @@ pub struct State {
     pub configured: Configured,
     /// The jobs.
     pub jobs: Jobs,
+    /// The tokens; a private child has none.
+    pub tokens: Option<Tokens>,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+impl State {
+    /// Makes what the routes of a private child share.
+    pub fn new(configured: Configured, jobs: Jobs) -> Self {
+        Self { configured, jobs, tokens: None, metrics: Metrics::new() }
+    }
 }
 
 /// Returns every route, with what it takes to call it.
 pub fn routes() -> Vec<Route> {
-    [source::routes(), jobs::routes(), events::routes()].into_iter().flatten().collect()
+    [health::routes(), source::routes(), jobs::routes(), events::routes(), tokens::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Returns the routes over `state`. Nobody guards them here: that is for whoever serves them.

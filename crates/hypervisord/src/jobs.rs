@@ -148,6 +148,11 @@ impl Jobs {
         asked.await.unwrap_or_else(|_| Err(refusal(ProblemKind::Internal, "ask the source: the question panicked")))
     }
 
+    /// Returns true while jobs are taken.
+    pub fn is_accepting(&self) -> bool {
+        !self.shared.stopping.is_cancelled()
+    }
+
     /// Refuses new jobs, stops all others and returns when every one of them has given its VM back.
     pub async fn drain(&self) {
         // Under the lock, so that no submit slips in between.

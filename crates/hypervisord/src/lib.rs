@@ -1,17 +1,17 @@
 //! The export daemon: takes jobs over HTTP, runs them, says how far they are.
 //!
 //! ```text
-//!  main ─► args ─► private ──┬─► http      routes of /api/v1, thin
-//!                            ├─► compat    what the routes of older programs read and write
-//!                            ├─► jobs      who owns each job's state; runs them; folds their progress
-//!                            ├─► engine    what runs a job: `migrate`, or a twin under test
-//!                            ├─► caller    who asks, and what they may do
-//!                            └─► problems  the one table from errors to HTTP
+//!  main ─► args ─┬─► private ────────────────────┬─► http      routes of /api/v1, thin
+//!                └─► config ─► serve ─► listen   ├─► compat    what the routes of older programs read and write
+//!                                  └──► guard ───┤─► jobs      who owns each job's state; runs them; folds progress
+//!                                        tokens  ├─► engine    what runs a job: `migrate`, or a twin under test
+//!                                                ├─► caller    who asks, and what they may do
+//!                                                └─► problems  the one table from errors to HTTP
 //! ```
 //!
-//! Built so far is the **private child** only: `hyperctl` starts it on a Unix socket, it keeps its
-//! jobs in memory and ends with whoever started it. The durable store, TCP, tokens and the
-//! compatibility routes come with the daemon mode.
+//! Two modes serve the same routes. The **private child** is started by `hyperctl` on a Unix socket of its
+//! own and ends with it. The **daemon** serves a machine: doors (socket, TCP, TLS), a guard before every
+//! route, settings that can be read again while it runs.
 //!
 //! What it does not do: nothing about vSphere or disks (that is `migrate`), nothing for a terminal.
 
@@ -21,10 +21,16 @@ pub mod caller;
 pub mod compat;
 pub mod config;
 pub mod engine;
+mod guard;
 pub mod http;
 pub mod jobs;
+pub mod listen;
 pub mod logging;
+pub mod metrics;
 pub mod private;
 mod private_file;
 pub mod problems;
+pub mod serve;
+mod service;
+mod tls;
 pub mod tokens;

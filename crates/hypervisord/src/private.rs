@@ -62,7 +62,7 @@ pub async fn serve(socket: &Path, configured: Configured, stop: CancellationToke
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).context("close the socket to others")?;
     let jobs = Jobs::default();
     let closing = CancellationToken::new();
-    let router = http::router(State { configured, jobs: jobs.clone() }).layer(Extension(Caller::private()));
+    let router = http::router(State::new(configured, jobs.clone())).layer(Extension(Caller::private()));
     let server = axum::serve(listener, router).with_graceful_shutdown(closing.clone().cancelled_owned());
     let mut server = tokio::spawn(server.into_future());
     tracing::info!("serving");

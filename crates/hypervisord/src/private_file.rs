@@ -37,7 +37,7 @@ fn place(fresh: &Path, path: &Path, content: &[u8], mode: u32, group: Option<u32
     file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()?;
     fs::rename(fresh, path)?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(directory)?.sync_all()
 }
 

@@ -60,6 +60,9 @@ impl Tokens {
     }
 
     /// Makes the token of this start, in place of an earlier one. It may operate.
+    ///
+    /// # Errors
+    /// When the system has no random bytes.
     pub fn start_token(&self) -> anyhow::Result<Secret> {
         let secret = Secret::new(START)?;
         *self.shared.start.lock().unwrap_or_else(PoisonError::into_inner) = Some(secret.hash());

@@ -49,8 +49,8 @@ pub const KEYS: &[Key] = &[
     key(
         "state_dir",
         Kind::Text,
-        "The directory for what has to last: jobs, tokens, the daemon's own certificate, the key that\n\
-         seals credentials. Only the daemon's user may enter it.",
+        "The directory for what has to last: jobs, tokens, the daemon's own certificate. Nobody but the\n\
+         daemon's user may write there. Taking a change needs a restart.",
     ),
     key(
         "listen.socket",
@@ -118,7 +118,7 @@ pub const KEYS: &[Key] = &[
          `source.password` is read.",
     ),
     key("source.insecure", Kind::Switch, "Whether any certificate of that server does."),
-    key("source.ca_files", Kind::List, "PEM files with authorities to trust beside those of the system."),
+    key("source.ca_files", Kind::List, "PEM files with the authorities to trust, in place of the system's."),
     key("source.known_hosts", Kind::List, "Files with lines `HOST[:PORT] THUMBPRINT`, as govc writes them."),
     key(
         "exports.service_user",

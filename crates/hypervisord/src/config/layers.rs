@@ -81,6 +81,27 @@ pub struct Settings {
     pub notes: Vec<String>,
 }
 
+impl fmt::Display for Settings {
+    /// Writes what differs from the defaults, and who says so.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            Some(file) => writeln!(f, "# file: {}", file.display())?,
+            None => writeln!(f, "# file: none")?,
+        }
+        for note in &self.notes {
+            writeln!(f, "# {note}")?;
+        }
+        let table = toml::Table::try_from(&self.config).map_err(|_| fmt::Error)?;
+        for key in KEYS {
+            if let (Some(origin), Some(value)) = (self.origins.get(key.name), super::example::lookup(&table, key.name))
+            {
+                writeln!(f, "{} = {value} # {origin}", key.name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Reads the settings from the file, `environment` and `flags`.
 ///
 /// # Errors
@@ -141,7 +162,7 @@ struct Layers {
 
 impl Layers {
     fn of_file(text: &str, file: Option<&Path>) -> anyhow::Result<Self> {
-        let shown = file.unwrap_or(Path::new(DEFAULT_FILE)).display();
+        let shown = file.unwrap_or_else(|| Path::new(DEFAULT_FILE)).display();
         if let Err(error) = toml::from_str::<Config>(text) {
             if let Some(same) = older::as_toml(text) {
                 bail!("read the configuration {shown}: it is of the older form (YAML), which is not read\n{same}");
@@ -244,6 +265,10 @@ mod tests {
         assert_eq!(settings.origins["log.level"], Origin::Flag("-log-level"));
         assert_eq!(settings.origins["auth.loopback"], Origin::File);
         assert_eq!(settings.origins.get("auth.group"), None);
+        let shown = settings.to_string();
+        for line in ["log.level = \"debug\" # -log-level", "limits.connections = 8 # HYPERVISORD_LIMITS_CONNECTIONS"] {
+            assert!(shown.lines().any(|each| each == line), "{shown}");
+        }
     }
 
     #[test]

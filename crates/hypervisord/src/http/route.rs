@@ -26,23 +26,37 @@ pub struct Route {
     method: Method,
     path: &'static str,
     need: Need,
+    compat: bool,
     handler: MethodRouter<State>,
 }
 
 impl Route {
     /// Makes a route that reads.
     pub fn get<H: Handler<T, State>, T: 'static>(path: &'static str, need: Need, handler: H) -> Self {
-        Self { method: Method::GET, path, need, handler: on(MethodFilter::GET, handler) }
+        Self { method: Method::GET, path, need, compat: false, handler: on(MethodFilter::GET, handler) }
     }
 
     /// Makes a route that acts.
     pub fn post<H: Handler<T, State>, T: 'static>(path: &'static str, need: Need, handler: H) -> Self {
-        Self { method: Method::POST, path, need, handler: on(MethodFilter::POST, handler) }
+        Self { method: Method::POST, path, need, compat: false, handler: on(MethodFilter::POST, handler) }
     }
 
     /// Makes a route that takes something away.
     pub fn delete<H: Handler<T, State>, T: 'static>(path: &'static str, need: Need, handler: H) -> Self {
-        Self { method: Method::DELETE, path, need, handler: on(MethodFilter::DELETE, handler) }
+        Self { method: Method::DELETE, path, need, compat: false, handler: on(MethodFilter::DELETE, handler) }
+    }
+
+    /// Makes it one of the routes for older clients, which the configuration may open to callers on this machine
+    /// that can send no token.
+    #[must_use]
+    pub fn compat(mut self) -> Self {
+        self.compat = true;
+        self
+    }
+
+    /// Returns true for a route for older clients.
+    pub const fn is_compat(&self) -> bool {
+        self.compat
     }
 
     /// Returns the method; one that reads stands for HEAD as well.

@@ -15,15 +15,7 @@ use crate::{jobs, problems};
 
 pub(super) fn routes() -> Vec<Route> {
     let read = Need::Role(Role::Read);
-    vec![
-        Route::get("/healthz", Need::Nothing, healthz),
-        Route::get("/api/v1/info", read, info),
-        Route::get("/api/v1/vms", read, vms),
-    ]
-}
-
-async fn healthz() -> Json<serde_json::Value> {
-    Json(serde_json::json!({ "status": "ok" }))
+    vec![Route::get("/api/v1/info", read, info), Route::get("/api/v1/vms", read, vms)]
 }
 
 async fn info(state: extract::State<State>) -> Json<Info> {

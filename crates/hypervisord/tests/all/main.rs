@@ -1,9 +1,13 @@
-//! The private daemon as `hyperctl` meets it: first in this process over a twin of the engine, then
+//! The daemon, private or not, as `hyperctl` meets it: first in this process over a twin of the engine, then
 //! as the real program.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
 
+mod daemon;
+mod guard;
 mod jobs;
 mod process;
 mod routes;
+mod service;
+mod tls;
 mod twin;

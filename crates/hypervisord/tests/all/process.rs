@@ -49,10 +49,3 @@ async fn sigterm_ends_it_while_its_input_is_open_but_sigint_and_sighup_do_not() 
     signal(&child, Signal::TERM);
     assert!(child.wait().unwrap().success());
 }
-
-#[test]
-fn without_private_it_says_that_the_daemon_mode_comes_later() {
-    let output = Command::new(env!("CARGO_BIN_EXE_hypervisord")).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("not built yet"));
-}

@@ -1,0 +1,55 @@
+//! Whether the daemon lives, whether it takes jobs, and what it counts.
+
+use axum::Json;
+use axum::extract;
+use axum::http::header;
+use axum::response::IntoResponse;
+use hyper_api::{JobState, ProblemKind, Role};
+use jiff::ZonedDateTime;
+
+use super::reply::Refusal;
+use super::{Need, Route, State};
+use crate::metrics;
+use crate::problems::problem;
+
+/// Where metrics are; the configuration can open it.
+pub(crate) const METRICS_PATH: &str = "/metrics";
+
+/// States in the order of a job's life.
+const STATES: [JobState; 5] =
+    [JobState::Pending, JobState::Running, JobState::Completed, JobState::Failed, JobState::Cancelled];
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/health", Need::Nothing, health).compat(),
+        Route::get("/healthz", Need::Nothing, healthz),
+        Route::get("/readyz", Need::Nothing, readyz),
+        Route::get(METRICS_PATH, Need::Role(Role::Read), scrape),
+    ]
+}
+
+/// Answers older clients in their form: local time with a numeric offset and six digits.
+async fn health() -> Json<serde_json::Value> {
+    let now = ZonedDateTime::now().strftime("%Y-%m-%dT%H:%M:%S.%6f%:z").to_string();
+    Json(serde_json::json!({ "status": "healthy", "timestamp": now }))
+}
+
+async fn healthz() -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "status": "ok" }))
+}
+
+async fn readyz(state: extract::State<State>) -> Result<Json<serde_json::Value>, Refusal> {
+    if state.jobs.is_accepting() {
+        return Ok(Json(serde_json::json!({ "status": "ok" })));
+    }
+    Err(problem(ProblemKind::Busy, "take jobs: the daemon is stopping").into())
+}
+
+async fn scrape(state: extract::State<State>) -> Result<impl IntoResponse, Refusal> {
+    let jobs = state.jobs.list();
+    let count = |state| jobs.iter().filter(|job| job.state == state).count();
+    let counts = STATES.map(|state| (state, i64::try_from(count(state)).unwrap_or(i64::MAX)));
+    let text = state.metrics.render(counts);
+    let text = text.map_err(|_| problem(ProblemKind::Internal, "write the metrics"))?;
+    Ok(([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], text))
+}

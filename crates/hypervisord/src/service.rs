@@ -1,0 +1,39 @@
+//! What the daemon tells systemd. Where systemd does not listen, nothing happens.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// Says that the daemon takes requests, and what it is doing.
+pub(crate) fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// Says that the daemon reads its configuration again; [`ready`] ends that.
+pub(crate) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(reason) => tracing::debug!(%reason, "systemd was not told of a reload"),
+    }
+}
+
+/// Says that the daemon is giving VMs back.
+pub(crate) fn stopping() {
+    tell(&[NotifyState::Stopping, NotifyState::Status("giving VMs back")]);
+}
+
+/// Returns how often systemd wants to hear that the daemon lives: twice as often as it would end it.
+pub(crate) fn watchdog_period() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|period| period / 2).filter(|period| !period.is_zero())
+}
+
+/// Says that the daemon lives.
+pub(crate) fn alive() {
+    tell(&[NotifyState::Watchdog]);
+}
+
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(reason) = sd_notify::notify(state) {
+        tracing::warn!(%reason, "systemd could not be told");
+    }
+}
