@@ -108,7 +108,7 @@ pub struct Configured {
 impl Configured {
     /// Makes a source that cannot be used, for this reason.
     pub fn broken(reason: impl Into<String>) -> Self {
-        Self { engine: Err(problems::problem(hyper_api::ProblemKind::Usage, reason)) }
+        Self { engine: Err(problems::problem(ProblemKind::Usage, reason)), images: Arc::new(LocalImages) }
     }
 
     /// Reads the source from `GOVC_*` through `lookup`.

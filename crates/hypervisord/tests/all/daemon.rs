@@ -39,7 +39,7 @@ impl Reply {
 
 pub(crate) fn configured() -> Configured {
     let engine: Arc<dyn Engine> = Twin::new() as Arc<dyn Engine>;
-    Configured { engine: Ok(("https://twin:443".into(), engine)) }
+    Configured { engine: Ok(("https://twin:443".into(), engine)), images: Arc::new(hypervisord::engine::LocalImages) }
 }
 
 impl Guarded {
