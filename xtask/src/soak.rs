@@ -18,7 +18,10 @@ struct Soak {
     seeds: &'static str,
 }
 
-const SOAKS: &[Soak] = &[Soak { name: "kill", package: "hyperctl", filter: "kill::", seeds: "200" }];
+const SOAKS: &[Soak] = &[
+    Soak { name: "kill", package: "hyperctl", filter: "kill::", seeds: "200" },
+    Soak { name: "writers", package: "migrate", filter: "writers::", seeds: "100" },
+];
 
 /// Runs the named ones, or all.
 #[expect(clippy::print_stdout, reason = "the result of a development task")]

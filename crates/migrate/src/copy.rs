@@ -24,6 +24,7 @@ mod plan;
 mod work;
 
 pub use file::JournalFile;
+pub(crate) use file::sync_directory;
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -58,12 +59,23 @@ impl Options {
 
 /// Hears how far a copy is. Calls come from several threads and must not block.
 pub trait Observer: Sync {
-    /// So many more bytes of the content are settled: copied, kept or known to be zero.
-    fn settled(&self, len_bytes: u64);
+    /// So many more bytes of the content are settled.
+    fn settled(&self, len_bytes: u64, how: Settled);
+}
+
+/// Why bytes need no more work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Settled {
+    /// Read from the source and written.
+    Copied,
+    /// Written by an earlier life and found right.
+    Kept,
+    /// Known to be zero without reading them.
+    Zero,
 }
 
 impl Observer for () {
-    fn settled(&self, _len_bytes: u64) {}
+    fn settled(&self, _len_bytes: u64, _how: Settled) {}
 }
 
 /// What a copy did.
@@ -259,6 +271,17 @@ impl Shared<'_> {
         state.copied.commits += 1;
         self.changed.notify_all();
         Ok(())
+    }
+}
+
+impl State {
+    /// Notes chunks of zeros for the next commit; runs that touch become one, so that a commit over a
+    /// large disk of holes stays small.
+    fn finished_zeroes(&mut self, first: u64, count: u64) {
+        match self.finished.last_mut() {
+            Some(Entry::Zero { first: before, count: run }) if *before + *run == first => *run += count,
+            _ => self.finished.push(Entry::Zero { first, count }),
+        }
     }
 }
 

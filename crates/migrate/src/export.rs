@@ -43,6 +43,7 @@ use package::Package;
 use plan::Plan;
 use snapshot::{Held, Wanted};
 
+pub(crate) use package::umask;
 pub use snapshot::{Consistency, SnapshotPolicy, SnapshotReport};
 
 /// What to export, and where to.

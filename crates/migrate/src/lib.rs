@@ -11,18 +11,21 @@
 //!                                  └─ package   names, claims, manifest, descriptor, rename
 //! ```
 //!
-//! [`copy`] is the local loop: content that lies here into a sink, under a journal. [`conversion`] writes what
-//! lies here in another format; [`verify`] compares a package with its manifest.
+//! [`copy`] is the local loop: content that lies here into a sink, under a journal. [`sink`] makes sinks of
+//! disk images, [`convert`] makes another image of a disk that lies here, and [`conversion`] of whatever lies
+//! here; [`verify`] compares a package with its manifest.
 //!
 //! What it does not do: no queue and no HTTP (that is `hypervisord`), no terminal (`hyperctl`).
 
 mod blocking;
 pub mod conversion;
+pub mod convert;
 pub mod copy;
 mod error;
 pub mod export;
 pub mod inventory;
 pub mod names;
+pub mod sink;
 pub mod source;
 pub mod verify;
 

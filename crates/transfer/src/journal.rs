@@ -125,6 +125,11 @@ pub fn inspect(bytes: &[u8]) -> Result<Recovered> {
     Ok(Recovered { header, progress, checkpoints, cut_bytes: bytes.len() as u64 - valid_bytes })
 }
 
+/// Returns whether a file begins as a journal of this version, whatever the rest of it is.
+pub fn is_journal(bytes: &[u8]) -> bool {
+    bytes.starts_with(&frame::MAGIC)
+}
+
 struct Read {
     header: Header,
     progress: Progress,

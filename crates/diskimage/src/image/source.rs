@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
@@ -49,6 +50,16 @@ pub trait ByteSource: Send + Sync {
 
     /// Returns what makes this source the same as another, whatever their names.
     fn identity(&self) -> Identity;
+
+    /// Returns when somebody last wrote to it, as far as that is known; asked again it may be later.
+    /// Of a block device it is not: its node says nothing about what is on it.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    fn modified(&self) -> Result<Option<SystemTime>> {
+        Ok(None)
+    }
 
     /// Checks that a range lies in the source.
     ///
@@ -183,6 +194,12 @@ impl ByteSource for FileSource {
     fn identity(&self) -> Identity {
         self.identity.clone()
     }
+
+    fn modified(&self) -> Result<Option<SystemTime>> {
+        let metadata = self.file.metadata();
+        let modified = metadata.and_then(|found| found.is_file().then(|| found.modified()).transpose());
+        modified.map_err(|error| Error::io("cannot look at a file", error).in_file(&self.name))
+    }
 }
 
 /// A part of another source, such as a member of an archive.
@@ -247,6 +264,10 @@ impl ByteSource for Window {
             }
             Identity::Key(key) => Identity::Key(format!("{key}+{}", self.start_bytes)),
         }
+    }
+
+    fn modified(&self) -> Result<Option<SystemTime>> {
+        self.source.modified()
     }
 }
 
@@ -329,6 +350,19 @@ mod tests {
         let data: u64 = runs.iter().filter(|run| run.kind == ExtentKind::Data).map(Extent::len_bytes).sum();
         assert!((4096..8 << 20).contains(&data), "{runs:?}");
         assert_eq!(runs.last().unwrap().range.end, 16 << 20);
+    }
+
+    #[test]
+    fn a_file_says_when_it_was_written_to_and_memory_does_not_know() {
+        let file = tempfile::tempfile().unwrap();
+        let first = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+        file.set_modified(first).unwrap();
+        let source: Arc<dyn ByteSource> = Arc::new(FileSource::new(file.try_clone().unwrap(), "x").unwrap());
+        let window = Window::new(source.clone(), 0..0, "y").unwrap();
+        assert_eq!((source.modified().unwrap(), window.modified().unwrap()), (Some(first), Some(first)));
+        file.set_modified(first + std::time::Duration::from_nanos(1)).unwrap();
+        assert_ne!(source.modified().unwrap(), Some(first), "it is looked at anew");
+        assert_eq!(MemorySource::new(Vec::new(), "x").modified().unwrap(), None);
     }
 
     #[test]

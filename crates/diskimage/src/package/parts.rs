@@ -5,6 +5,7 @@
 //! states of a disk of which the highest is the newest, as some packages of VMware's have them.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::container::Container;
 use super::format::disk_format;
@@ -194,6 +195,12 @@ impl ByteSource for Parts {
     fn identity(&self) -> Identity {
         let parts = self.parts.iter().map(|(_, part)| format!("{:?}", part.identity()));
         Identity::Key(parts.collect::<Vec<_>>().join("+"))
+    }
+
+    /// Of the part that was written to last.
+    fn modified(&self) -> Result<Option<SystemTime>> {
+        let times = self.parts.iter().map(|(_, part)| part.modified()).collect::<Result<Option<Vec<_>>>>()?;
+        Ok(times.and_then(|times| times.into_iter().max()))
     }
 }
 

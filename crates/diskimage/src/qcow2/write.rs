@@ -95,6 +95,14 @@ impl Options {
         }
     }
 
+    /// Checks that an image can be so, before anything is written.
+    ///
+    /// # Errors
+    /// `Misuse` and `Limit`.
+    pub fn check(&self) -> Result<()> {
+        self.shape().map(drop)
+    }
+
     fn shape(&self) -> Result<Shape> {
         let bytes = self.capacity_bytes;
         if bytes == 0 || !bytes.is_multiple_of(SECTOR_BYTES) {

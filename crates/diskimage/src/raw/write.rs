@@ -43,6 +43,19 @@ impl Options {
     pub fn new(capacity_bytes: u64) -> Self {
         Self { capacity_bytes }
     }
+
+    /// Checks that a disk can be so, before anything is written.
+    ///
+    /// # Errors
+    /// `Misuse`.
+    pub fn check(self) -> Result<()> {
+        let bytes = self.capacity_bytes;
+        if bytes > 0 && bytes.is_multiple_of(SECTOR_BYTES) {
+            return Ok(());
+        }
+        let found = format!("{bytes} bytes");
+        Err(Error::misuse("a disk has whole sectors of 512 bytes, and at least one").found(found))
+    }
 }
 
 /// Writes a raw disk; see the module.
@@ -63,7 +76,7 @@ impl RawWriter {
     /// # Errors
     /// `Misuse` for a size that no disk has, `Full` for a device that is smaller, `Io`.
     pub fn create(output: impl Output + 'static, options: Options) -> Result<Self> {
-        check(options)?;
+        options.check()?;
         let capacity_bytes = options.capacity_bytes;
         if output.starts_as_zero() {
             output.set_len_bytes(0).map_err(cannot_write)?;
@@ -85,7 +98,7 @@ impl RawWriter {
     /// `Checkpoint` when they are not of a disk of this size, or the file is not; it is then as it
     /// was. Else as [`Self::create`].
     pub fn reopen<C: AsRef<[u8]>>(output: impl Output + 'static, options: Options, checkpoints: &[C]) -> Result<Self> {
-        check(options)?;
+        options.check()?;
         let capacity_bytes = options.capacity_bytes;
         let mut next = 0;
         for bytes in checkpoints {
@@ -213,15 +226,6 @@ impl RawWriter {
     pub fn finish(self) -> Result<()> {
         self.life.run(|| self.output.sync().map_err(cannot_write))
     }
-}
-
-fn check(options: Options) -> Result<()> {
-    let bytes = options.capacity_bytes;
-    if bytes > 0 && bytes.is_multiple_of(SECTOR_BYTES) {
-        return Ok(());
-    }
-    let found = format!("{bytes} bytes");
-    Err(Error::misuse("a disk has whole sectors of 512 bytes, and at least one").found(found))
 }
 
 /// Returns checkpoint `number` of a disk: magic (8), number (8) and capacity (8), little-endian, and

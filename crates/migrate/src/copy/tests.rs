@@ -71,7 +71,7 @@ struct StopAfter {
 }
 
 impl Observer for StopAfter {
-    fn settled(&self, len_bytes: u64) {
+    fn settled(&self, len_bytes: u64, _how: Settled) {
         let left = self.left.load(Ordering::Relaxed).saturating_sub(len_bytes);
         self.left.store(left, Ordering::Relaxed);
         if left == 0 {

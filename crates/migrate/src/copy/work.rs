@@ -1,11 +1,11 @@
 //! One worker: takes tasks until there are none, or until something fails.
 
 use transfer::chunk::ChunkHasher;
-use transfer::journal::{ChunkState, Entry};
+use transfer::journal::ChunkState;
 use transfer::{Error, ErrorKind, Extent, ExtentKind, Order, Result};
 
 use super::plan::Task;
-use super::{InWork, PIECE_BYTES, Shared, Slot, lock_slot};
+use super::{InWork, PIECE_BYTES, Settled, Shared, Slot, lock_slot};
 
 const DOING: &str = "copy a disk";
 
@@ -51,10 +51,9 @@ impl Shared<'_> {
             Order::Ascending { next } if next > range.start => self.ends.sink.write_zeroes(next, range.end - next)?,
             _ => self.ends.sink.write_zeroes(range.start, len_bytes)?,
         }
-        self.observer.settled(len_bytes);
-        let mut state = self.lock();
+        self.observer.settled(len_bytes, Settled::Zero);
         if kept < count {
-            state.finished.push(Entry::Zero { first, count });
+            self.lock().finished_zeroes(first, count);
         }
         Ok(())
     }
@@ -70,7 +69,7 @@ impl Shared<'_> {
         let range = self.start.chunks().range(index);
         let hasher = self.kept_part(index, kept, buffer)?;
         let kept_bytes = hasher.len_bytes();
-        self.observer.settled(kept_bytes);
+        self.observer.settled(kept_bytes, Settled::Kept);
         *lock_slot(slot) = Some(InWork { chunk: index, hasher, journaled_bytes: kept_bytes });
         let mut at = range.start + kept_bytes;
         // The extents tile the chunk; those before `at` are kept.
@@ -100,7 +99,7 @@ impl Shared<'_> {
         if let Some(work) = lock_slot(slot).as_mut() {
             if zero { work.hasher.update_zeroes(len_bytes) } else { work.hasher.update(piece) }
         }
-        self.observer.settled(len_bytes);
+        self.observer.settled(len_bytes, if zero { Settled::Zero } else { Settled::Copied });
         self.count_written(len_bytes, if zero { 0 } else { len_bytes })
     }
 

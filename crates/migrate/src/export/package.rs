@@ -191,7 +191,7 @@ impl Package {
 }
 
 /// Returns the process's umask without changing it, which other threads would notice.
-fn umask() -> u32 {
+pub(crate) fn umask() -> u32 {
     const DEFAULT: u32 = 0o022;
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));

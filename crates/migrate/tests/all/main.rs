@@ -1,11 +1,13 @@
-//! Exports from the simulator: what must hold for every package, and what must hold when things go wrong.
+//! Exports from the simulator, and conversions: what must hold for every package and image, and what must hold when things go wrong.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod again;
 mod anywhere;
+mod convert;
 mod datastore_files;
 mod datastores;
+mod disks;
 mod faults;
 mod lab;
 mod package;
@@ -16,3 +18,4 @@ mod strangers;
 mod streams;
 mod targets;
 mod worlds;
+mod writers;

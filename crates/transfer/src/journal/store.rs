@@ -31,6 +31,32 @@ pub trait Store: Send {
     fn sync(&mut self) -> Result<()>;
 }
 
+/// Implements [`Store`] for a pointer to one.
+macro_rules! store_behind {
+    ($pointer:ty) => {
+        impl<S: Store + ?Sized> Store for $pointer {
+            fn read(&mut self) -> Result<Vec<u8>> {
+                (**self).read()
+            }
+
+            fn append(&mut self, bytes: &[u8]) -> Result<()> {
+                (**self).append(bytes)
+            }
+
+            fn truncate(&mut self, len_bytes: u64) -> Result<()> {
+                (**self).truncate(len_bytes)
+            }
+
+            fn sync(&mut self) -> Result<()> {
+                (**self).sync()
+            }
+        }
+    };
+}
+
+store_behind!(&mut S);
+store_behind!(Box<S>);
+
 /// A store in memory that a crash takes back to its last sync; clones are the same store.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore(Arc<Mutex<Contents>>);
