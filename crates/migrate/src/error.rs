@@ -97,6 +97,16 @@ impl Error {
         self
     }
 
+    /// Says `to` wherever the error and its reasons say `from`.
+    pub(crate) fn renamed(mut self, from: &str, to: &str) -> Self {
+        self.context = self.context.replace(from, to);
+        let reason = self.source.as_deref().map(|source| chain(source.to_string(), source.source()));
+        if let Some(reason) = reason.filter(|reason| reason.contains(from)) {
+            self.source = Some(reason.replace(from, to).into());
+        }
+        self
+    }
+
     /// Returns the kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -125,15 +135,18 @@ impl Error {
 
     /// Returns the whole chain as one line: `context: reason: reason`.
     pub fn chain(&self) -> String {
-        let mut line = self.context.clone();
-        let mut next = self.source();
-        while let Some(reason) = next {
-            line.push_str(": ");
-            line.push_str(&reason.to_string());
-            next = reason.source();
-        }
-        line
+        chain(self.context.clone(), self.source())
     }
+}
+
+/// Adds all reasons to a line.
+fn chain(mut line: String, mut next: Option<&(dyn StdError + 'static)>) -> String {
+    while let Some(reason) = next {
+        line.push_str(": ");
+        line.push_str(&reason.to_string());
+        next = reason.source();
+    }
+    line
 }
 
 /// What a person can do about a certificate that is not trusted.

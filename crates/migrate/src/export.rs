@@ -25,7 +25,6 @@ mod snapshot;
 mod streams;
 mod verify;
 
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,8 +34,9 @@ use tokio_util::sync::CancellationToken;
 use vsphere::{Session, inventory};
 
 use crate::names::file_name;
+use crate::rights::Directory;
 use crate::source::{Source, close};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, rights};
 use claim::{Claim, Identity};
 use meter::Reporter;
 use package::Package;
@@ -196,9 +196,11 @@ pub async fn export(
 ) -> Result<Report> {
     let reporter = Reporter::new(observer);
     let session = source.open(&cancel).await?;
-    let result = with_session(&session, request, &reporter, &cancel).await;
+    // Set again, so that what is inside can insist on them.
+    let rights = rights::at_entry();
+    let result = rights.clone().scope(with_session(&session, request, &reporter, &cancel)).await;
     close(session).await;
-    result
+    result.map_err(|error| rights.name_in(error))
 }
 
 async fn with_session(
@@ -254,11 +256,11 @@ async fn with_session(
 
 /// Makes the directory and claims the package's name in it.
 async fn claim_names(directory: PathBuf, name: String, identity: Identity) -> Result<Package> {
+    let rights = rights::current()?;
     blocking(move || {
-        fs::create_dir_all(&directory)
-            .map_err(|error| target_error(&format!("make the directory {}", directory.display()), error))?;
-        let claim = Claim::take(&directory, &name, &identity)?;
-        Ok(Package::new(&directory, claim))
+        let directory = Directory::make(&rights, &directory)?;
+        let claim = Claim::take(directory.path(), &name, &identity)?;
+        Ok(Package::new(directory, claim))
     })
     .await
 }
@@ -275,9 +277,13 @@ fn stopped() -> Error {
     Error::new(ErrorKind::Cancelled, "the export was stopped")
 }
 
-/// Runs work that blocks away from the threads that keep leases alive.
+/// Runs work that blocks, with the job's rights, away from the threads that keep leases alive.
+///
+/// # Errors
+/// Those of the work; [`ErrorKind::Internal`] where the job's rights are not known.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+    let rights = rights::current()?;
+    match tokio::task::spawn_blocking(move || rights.run(work)?).await {
         Ok(result) => result,
         Err(error) => Err(Error::new(ErrorKind::Internal, "a worker ended unexpectedly").with_source(error)),
     }

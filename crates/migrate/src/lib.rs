@@ -13,7 +13,8 @@
 //!
 //! [`copy`] is the local loop: content that lies here into a sink, under a journal. [`sink`] makes sinks of
 //! disk images, [`convert`] makes another image of a disk that lies here, and [`conversion`] of whatever lies
-//! here; [`verify`] compares a package with its manifest.
+//! here; [`verify`] compares a package with its manifest. [`rights`] say as whom all of that touches
+//! files.
 //!
 //! What it does not do: no queue and no HTTP (that is `hypervisord`), no terminal (`hyperctl`).
 
@@ -25,6 +26,7 @@ mod error;
 pub mod export;
 pub mod inventory;
 pub mod names;
+pub mod rights;
 pub mod sink;
 pub mod source;
 pub mod verify;

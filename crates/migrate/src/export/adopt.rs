@@ -16,7 +16,8 @@ use super::fetch::hexadecimal;
 use super::meter::Reporter;
 use super::plan::Plan;
 use super::{FileReport, Phase, Proof, Report, blocking, target_error};
-use crate::{Error, ErrorKind, Result};
+use crate::rights::Directory;
+use crate::{Error, ErrorKind, Result, rights};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 256 << 10;
@@ -30,16 +31,18 @@ const READ_BYTES: usize = 256 << 10;
 pub(super) async fn adopt(directory: &Path, name: &str, plan: &Plan, reporter: &Reporter) -> Result<Option<Report>> {
     let (directory, name, identity) = (directory.to_owned(), name.to_owned(), plan.identity.clone());
     let (vm_path, reporter) = (plan.vm.path.clone(), reporter.clone());
+    let rights = rights::current()?;
     blocking(move || {
-        let Some(base) = stands_finished(&directory, &name, &identity)? else { return Ok(None) };
+        let directory = Directory::make(&rights, &directory)?;
+        let Some(base) = stands_finished(directory.path(), &name, &identity)? else { return Ok(None) };
         reporter.phase(Phase::Verifying);
-        let files = read_again(&directory, &base)?;
-        end_claim(&directory, &base, &identity)?;
+        let files = read_again(directory.path(), &base)?;
+        end_claim(directory.path(), &base, &identity)?;
         Ok(Some(Report {
             vm_path,
             instance_uuid: Some(identity.vm),
             descriptor: format!("{base}.ovf"),
-            directory,
+            directory: directory.shown().to_owned(),
             files,
             received_bytes: 0,
             copy_ms: 0,

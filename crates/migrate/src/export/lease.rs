@@ -25,7 +25,7 @@ use super::{
     stopped, verify,
 };
 use crate::names::file_name;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, rights};
 
 /// Longest name that is taken from the server for a file: with a base of 120 bytes, an id, a number and
 /// `.….part.journal` around it a file name has less than 255 bytes.
@@ -163,7 +163,8 @@ impl Way<'_> {
         let Self { lease, plan, reporter, .. } = self;
         let items = items(lease.files(), plan, package.base(), reporter);
         check_disks(&items, plan)?;
-        package.list(&items.iter().map(|item| item.name.clone()).collect::<Vec<_>>())?;
+        let names: Vec<_> = items.iter().map(|item| item.name.clone()).collect();
+        rights::run_current(|| package.list(&names))?;
         reporter.files(items.iter().map(|item| Arc::clone(&item.meter)).collect());
         let with_sha1 = !lease.want_sha256().await?;
         reporter.phase(Phase::Copying);

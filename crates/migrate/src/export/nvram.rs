@@ -19,7 +19,7 @@ use super::meter::{FileMeter, Reporter};
 use super::package::Package;
 use super::plan::Plan;
 use super::{FileReport, Proof, blocking, unless};
-use crate::{ErrorKind, Result};
+use crate::{ErrorKind, Result, rights};
 
 /// What the server calls such a file in its list.
 const LISTED_TYPE: &str = "nvram";
@@ -43,7 +43,7 @@ pub(super) async fn fetch(
         Ok(None) => return Ok(None),
         Ok(Some(file)) => {
             let name = format!("{}-nvram.nvram", package.base());
-            package.list(std::slice::from_ref(&name))?;
+            rights::run_current(|| package.list(std::slice::from_ref(&name)))?;
             wherever_it_is(session, plan, file, package, name, cancel).await
         }
         Err(error) => Err(error),

@@ -22,7 +22,8 @@ use sha2::{Digest as _, Sha256};
 use super::claim::{self, Claim};
 use super::fetch::hexadecimal;
 use super::{FileReport, target_error};
-use crate::{Error, ErrorKind, Result};
+use crate::rights::Directory;
+use crate::{Error, ErrorKind, Result, rights};
 
 /// Mode of finished files before the caller's umask.
 const FILE_MODE: u32 = 0o666;
@@ -30,14 +31,17 @@ const FILE_MODE: u32 = 0o666;
 /// A directory in which one package is being made.
 #[derive(Debug)]
 pub(super) struct Package {
+    /// By which its files are opened.
     directory: PathBuf,
+    /// Keeps that path valid, and knows how people call it.
+    held: Directory,
     claim: Claim,
 }
 
 impl Package {
     /// Starts a package under a claimed name.
-    pub(super) fn new(directory: &Path, claim: Claim) -> Self {
-        Self { directory: directory.to_owned(), claim }
+    pub(super) fn new(directory: Directory, claim: Claim) -> Self {
+        Self { directory: directory.path().to_owned(), held: directory, claim }
     }
 
     /// Returns what all file names start with.
@@ -45,9 +49,9 @@ impl Package {
         self.claim.base()
     }
 
-    /// Returns where the package is made.
+    /// Returns where the package is made, for people.
     pub(super) fn directory(&self) -> &Path {
-        &self.directory
+        self.held.shown()
     }
 
     /// Returns the name of the descriptor.
@@ -82,8 +86,12 @@ impl Package {
     /// Ends a package that failed, as [`Package::give_up`]; unless everything is `cleared` away on the server,
     /// the claim stays, so that the next run of this export knows what to look for.
     pub(super) fn end(self, cleared: bool) {
-        if cleared {
+        let given_up = || {
             self.give_up();
+            Ok(())
+        };
+        if cleared && let Err(error) = rights::run_current(given_up) {
+            tracing::error!(error = %error.chain(), "the claim of a package that failed stays");
         }
     }
 
@@ -95,8 +103,8 @@ impl Package {
     /// Ends a package that failed. What was fetched stays under its temporary names, with the claim that
     /// says whose it is; where nothing was, nothing stays.
     pub(super) fn give_up(self) {
-        let (directory, held) = (self.directory, self.claim);
-        held.give_up(|name| claim::part(&directory, name).exists() || directory.join(name).exists());
+        let Self { directory, claim, held: _held } = self;
+        claim.give_up(|name| claim::part(&directory, name).exists() || directory.join(name).exists());
     }
 
     /// Writes descriptor and manifest, gives all files their final names, and ends the claim; unless everything
@@ -202,10 +210,12 @@ pub(crate) fn umask() -> u32 {
 mod tests {
     use super::super::claim::Identity;
     use super::*;
+    use crate::rights::Rights;
 
     fn package(directory: &Path) -> Package {
         let identity = Identity { vm: "a".into(), server: "s".into() };
-        Package::new(directory, Claim::take(directory, "web", &identity).unwrap())
+        let claim = Claim::take(directory, "web", &identity).unwrap();
+        Package::new(Directory::make(&Rights::default(), directory).unwrap(), claim)
     }
 
     fn disk() -> FileReport {
@@ -254,8 +264,7 @@ mod tests {
         assert_eq!(claim["snapshots"], serde_json::json!(["ours"]));
         assert_eq!((&claim["files"], &claim["published"]), (&serde_json::json!([]), &serde_json::Value::Null));
         fs::remove_file(folder.path().join("web.ovf")).unwrap();
-        let identity = Identity { vm: "a".into(), server: "s".into() };
-        let again = Package::new(folder.path(), Claim::take(folder.path(), "web", &identity).unwrap());
+        let again = self::package(folder.path());
         assert_eq!(again.snapshots(), ["ours"]);
     }
 

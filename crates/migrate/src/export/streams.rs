@@ -16,7 +16,7 @@ use transfer::Cancel;
 use super::fetch::{Fetch, Fetched};
 use super::meter::Reporter;
 use super::{blocking, stopped};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, rights};
 
 /// The streams of one export. Dropped, it stops them.
 pub(super) struct Streams<'a> {
@@ -59,7 +59,7 @@ impl<'a> Streams<'a> {
     }
 
     fn spawn(&mut self, index: usize, fetch: Fetch) {
-        self.tasks.spawn(async move {
+        self.tasks.spawn(rights::carried(async move {
             let work = blocking(move || {
                 let fetched = fetch.run();
                 Ok((fetch, fetched))
@@ -68,7 +68,7 @@ impl<'a> Streams<'a> {
                 Ok((fetch, fetched)) => (index, Some(fetch), fetched),
                 Err(error) => (index, None, Err(error)),
             }
-        });
+        }));
     }
 
     /// Waits for all of them; returns the files in the order in which they were begun, or the first error.

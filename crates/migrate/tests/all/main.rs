@@ -12,6 +12,7 @@ mod faults;
 mod lab;
 mod package;
 mod refusals;
+mod rights;
 mod servers;
 mod snapshots;
 mod strangers;
