@@ -5,7 +5,7 @@
 //! ```
 //!
 //! An event at byte `k` happens after `k` bytes of the body. It happens even when the body has exactly so
-//! many, instead of the body's end.
+//! many, instead of the body's end. What lies beyond the end does not happen, and is not counted.
 
 use std::io;
 use std::pin::Pin;
@@ -38,12 +38,21 @@ const FILL_BYTES: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     /// Sorted by their places.
-    events: Vec<(u64, At)>,
+    events: Vec<Event>,
     /// Bytes that the body is to have.
     pub(super) len_bytes: Option<u64>,
     /// A header says another length than the body has.
     pub(super) length_is_a_lie: bool,
     pub(super) trickle: Option<Trickle>,
+}
+
+/// Something that happens at a byte.
+#[derive(Debug)]
+struct Event {
+    at: u64,
+    what: At,
+    /// The rule that wants it.
+    strike: Strike,
 }
 
 /// What happens at a byte.
@@ -54,13 +63,13 @@ pub(super) enum At {
     End,
     Flip,
     Stall(Duration),
-    Deed(Strike, About),
+    Deed(About),
 }
 
 impl Plan {
-    pub(super) fn add(&mut self, at: u64, what: At) {
-        let place = self.events.partition_point(|(other, _)| *other <= at);
-        self.events.insert(place, (at, what));
+    pub(super) fn add(&mut self, at: u64, what: At, strike: &Strike) {
+        let place = self.events.partition_point(|other| other.at <= at);
+        self.events.insert(place, Event { at, what, strike: strike.clone() });
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -121,8 +130,8 @@ impl Passing {
 
     /// Does what is due at this place; returns true when the body goes on.
     fn pass_events(&mut self) -> bool {
-        while self.plan.events.first().is_some_and(|(at, _)| *at <= self.offset) {
-            let (_, what) = self.plan.events.remove(0);
+        while self.plan.events.first().is_some_and(|event| event.at <= self.offset) {
+            let Event { what, strike, .. } = self.plan.events.remove(0);
             let (time, next) = match what {
                 At::Reset => (BEFORE_END, Next::Reset),
                 At::Abort => (BEFORE_END, Next::Abort),
@@ -135,7 +144,7 @@ impl Passing {
                     self.flip = true;
                     continue;
                 }
-                At::Deed(strike, about) => {
+                At::Deed(about) => {
                     let listener = self.connection.line().name();
                     deed::run(&self.connection.world, &strike, &about, listener);
                     continue;
@@ -181,7 +190,7 @@ impl Passing {
     /// Takes from the piece what may pass before the next event.
     fn cut(&mut self, rate: Option<u64>) -> Bytes {
         let mut len = len_u64(&self.piece).min(rate.map_or(u64::MAX, pace::piece_bytes));
-        let next = self.plan.events.first().map(|(at, _)| *at);
+        let next = self.plan.events.first().map(|event| event.at);
         for bound in next.into_iter().chain(self.plan.len_bytes) {
             len = len.min(bound.saturating_sub(self.offset));
         }
@@ -212,6 +221,15 @@ impl Passing {
         });
         let slow = trickle.map(|rate| self.slow.pass(bytes, rate, Instant::now()));
         shaped.into_iter().chain(slow).max()
+    }
+}
+
+impl Drop for Passing {
+    /// The body has ended, or nobody reads on: what was to come does not.
+    fn drop(&mut self) {
+        for event in self.plan.events.drain(..) {
+            self.connection.world.faults.take_back(&event.strike);
+        }
     }
 }
 

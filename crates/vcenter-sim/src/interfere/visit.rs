@@ -127,14 +127,14 @@ impl<'a> Visit<'a> {
                     let soap = &self.connection.world.soap;
                     self.count(&strike, succeeded && soap.point_leases(&self.about, url));
                 }
-                Action::ResetAt(at) => plan.add(*at, At::Reset),
-                Action::AbortAt(at) => plan.add(*at, At::Abort),
-                Action::EndAt(at) => plan.add(*at, At::End),
-                Action::FlipAt(at) => plan.add(*at, At::Flip),
-                Action::Stall(stall) => plan.add(stall.at, At::Stall(Duration::from_millis(stall.ms))),
+                Action::ResetAt(at) => plan.add(*at, At::Reset, &strike),
+                Action::AbortAt(at) => plan.add(*at, At::Abort, &strike),
+                Action::EndAt(at) => plan.add(*at, At::End, &strike),
+                Action::FlipAt(at) => plan.add(*at, At::Flip, &strike),
+                Action::Stall(stall) => plan.add(stall.at, At::Stall(Duration::from_millis(stall.ms)), &strike),
                 Action::Trickle(trickle) => plan.trickle = Some(*trickle),
                 _ => match strike.of.when.at_byte {
-                    Some(at) => plan.add(at, At::Deed(strike, self.about.clone())),
+                    Some(at) => plan.add(at, At::Deed(self.about.clone()), &strike),
                     None => self.deed(&strike),
                 },
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use vcenter_sim::faults::{Lane, Profile, Settings, Shape};
 
@@ -146,6 +146,27 @@ async fn the_format_is_damaged_and_the_manifest_agrees_with_what_was_sent() {
     let whole = host.get(&scene.items[0].path).await.whole();
     assert_eq!(whole.len(), damaged.len() + 512);
     assert_eq!(scene.simulator.world().exports.sent("lease-1")[0].sha1, hex(&whole));
+}
+
+#[tokio::test]
+async fn what_lies_beyond_the_end_of_a_body_does_not_happen_and_is_not_counted() {
+    let far = |name: &str, then: Value| json!({"name": name, "when": {"object": "disk-2.vmdk"}, "then": then});
+    let deed = json!({
+        "name": "deed", "when": {"object": "disk-2.vmdk", "at_byte": 1u64 << 40}, "then": {"kill_session": true},
+    });
+    let scene = ruled(json!([
+        far("near", json!({"stall": {"at": 100, "ms": 1}})),
+        far("reset", json!({"reset_at": 1u64 << 40})),
+        far("flip", json!({"flip_at": 1u64 << 40})),
+        deed,
+    ]))
+    .await;
+    let mut host = scene.host().await;
+    let whole = host.get(&scene.items[2].path).await.whole();
+    // A connection takes the next request when it is done with the body before.
+    assert!(host.get(&scene.items[2].path).await.whole() == whole);
+    host.get(&scene.items[3].path).await.whole();
+    assert_eq!(["near", "reset", "flip", "deed"].map(|name| struck(&scene, name)), [2, 0, 0, 0]);
 }
 
 #[tokio::test]
