@@ -101,7 +101,7 @@ impl Inventory {
             }
             self.check_vm(vm).map_err(|rule| broken(format!("VM `{}`: {rule}", vm.path)))?;
         }
-        Ok(())
+        rules::check_files(self).map_err(broken)
     }
 
     fn check_vm(&self, vm: &Vm) -> std::result::Result<(), String> {

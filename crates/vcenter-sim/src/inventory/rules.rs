@@ -1,6 +1,6 @@
 //! Rules about clusters, personalities and the rarer words of a VM. `load.rs` asks them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::load::one_of;
 use super::{Datacenter, Disk, DiskLayout, Inventory, ParentPlace, Personality, Vm};
@@ -101,6 +101,20 @@ pub(super) fn check_disk(disk: &Disk, datacenter: &Datacenter) -> Result<(), Str
     }
 }
 
+/// Checks that no two disks say that they are in one file: each would have other bytes there.
+pub(super) fn check_files(inventory: &Inventory) -> Result<(), String> {
+    let mut files = BTreeMap::new();
+    for vm in &inventory.vms {
+        let Some(datacenter) = inventory.datacenter_of(vm).map(Datacenter::path) else { continue };
+        for file in vm.disks.iter().filter_map(|disk| disk.file.as_deref()) {
+            if let Some(other) = files.insert((datacenter.clone(), file), &vm.path) {
+                return Err(format!("VM `{}`: VM `{other}` has a disk in `{file}` already", vm.path));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Splits `[datastore] dir/x.vmdk` into datastore, directory and `x`.
 pub(crate) fn parts_of(file: &str) -> Option<(&str, &str, &str)> {
     let (datastore, path) = file.strip_prefix('[')?.split_once("] ")?;
@@ -158,6 +172,17 @@ mod tests {
             (
                 vm("[[vm.disk]]\nsize = 512\nfile = \"[datastore1] d/x.vmdk\"\nparent = \"absolute\"\nlinks = 1"),
                 "not both",
+            ),
+            (
+                lab(&["x", "y"]
+                    .map(|name| {
+                        format!(
+                            "[[vm]]\npath = \"DC0/vm/{name}\"\n[[vm.disk]]\nsize = 512\n\
+                             file = \"[datastore1] d/x.vmdk\"\n"
+                        )
+                    })
+                    .concat()),
+                "VM `DC0/vm/y`: VM `DC0/vm/x` has a disk in `[datastore1] d/x.vmdk` already",
             ),
             (vm("[[vm.disk]]\nsize = 512\nbacking = \"rdm-virtual\"\nlinks = 1"), "no links"),
         ];
