@@ -10,7 +10,7 @@ const NAME_BYTES_MAX: usize = 120;
 const NAMELESS: &str = "vm";
 
 /// Turns any text into one path component: NFC, separators and control characters become `_`, no
-/// leading dot or blank, none trailing, at most 120 bytes.
+/// leading dot, blank or dash, no trailing dot or blank, at most 120 bytes.
 ///
 /// Two names may become one; whoever needs them apart adds something.
 pub fn file_name(text: &str) -> String {
@@ -23,7 +23,12 @@ pub fn file_name(text: &str) -> String {
         name.push(kept);
     }
     let name = name.trim_start_matches(['.', ' ']).trim_end_matches(['.', ' ']);
-    if name.is_empty() { NAMELESS.to_owned() } else { name.to_owned() }
+    match name.strip_prefix('-') {
+        _ if name.is_empty() => NAMELESS.to_owned(),
+        // To a command that is given the files of a directory, `-rf` is no file.
+        Some(rest) => format!("_{rest}"),
+        None => name.to_owned(),
+    }
 }
 
 /// Separators of any system, the percent sign (names stand in descriptors as URIs, whose readers take
@@ -51,6 +56,10 @@ mod tests {
             ("%2f", "_2f"),
             ("", "vm"),
             ("  spaced  ", "spaced"),
+            ("-rf", "_rf"),
+            (" .--help", "_-help"),
+            ("-", "_"),
+            ("a-b", "a-b"),
             ("e\u{301}", "é"),
             ("x\u{202e}gpj.exe", "x_gpj.exe"),
             ("Ünïcode 漢字", "Ünïcode 漢字"),
