@@ -6,6 +6,8 @@
 //! * [`Engine`]: what needs the source.
 //! * [`Images`]: what is done to files that lie here, with or without a source.
 
+mod entitled;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,7 +20,10 @@ use migrate::source::Source;
 use migrate::{conversion, verify};
 use tokio_util::sync::CancellationToken;
 
+use crate::caller::Who;
 use crate::problems;
+use crate::workers::Workers;
+use entitled::Entitled;
 
 /// Runs jobs against one source.
 pub trait Engine: Send + Sync + 'static {
@@ -71,7 +76,7 @@ pub trait Images: Send + Sync + 'static {
     ) -> BoxFuture<'static, migrate::Result<verify::Report>>;
 }
 
-/// The files of this machine, with the rights of this process.
+/// The files of this machine, with the rights of the task that asks.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalImages;
 
@@ -103,12 +108,18 @@ pub struct Configured {
     pub engine: Result<(String, Arc<dyn Engine>), Problem>,
     /// What works on files that lie here.
     pub images: Arc<dyn Images>,
+    /// Who does the work of whom.
+    pub workers: Workers,
 }
 
 impl Configured {
     /// Makes a source that cannot be used, for this reason.
     pub fn broken(reason: impl Into<String>) -> Self {
-        Self { engine: Err(problems::problem(ProblemKind::Usage, reason)), images: Arc::new(LocalImages) }
+        Self {
+            engine: Err(problems::problem(ProblemKind::Usage, reason)),
+            images: Arc::new(LocalImages),
+            workers: Workers::process(),
+        }
     }
 
     /// Reads the source from `GOVC_*` through `lookup`.
@@ -117,7 +128,21 @@ impl Configured {
             Ok(source) => Ok((source.display_name(), Arc::new(source) as Arc<dyn Engine>)),
             Err(error) => Err(problems::from_migrate(&error)),
         };
-        Self { engine, images: Arc::new(LocalImages) }
+        Self { engine, images: Arc::new(LocalImages), workers: Workers::process() }
+    }
+
+    /// Returns the same for a job of this caller: files are touched with the rights that the job has, and no others.
+    ///
+    /// # Errors
+    /// Those of [`Workers::rights`].
+    pub fn entitled(&self, who: &Who, spec: &JobSpec) -> Result<Self, Box<Problem>> {
+        let rights = self.workers.rights(who, spec)?;
+        let engine = self.engine.clone().map(|(name, inner)| {
+            let engine: Arc<dyn Engine> = Arc::new(Entitled { inner, rights: rights.clone() });
+            (name, engine)
+        });
+        let images = Arc::new(Entitled { inner: Arc::clone(&self.images), rights });
+        Ok(Self { engine, images, workers: self.workers.clone() })
     }
 
     /// Refuses a job that cannot run here: an export without a source, or one of a kind that this version

@@ -96,11 +96,6 @@ impl Given {
         Ok(Self(sockets))
     }
 
-    /// Returns true when there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Opens the doors that they are.
     pub(crate) fn open(self) -> std::io::Result<Vec<Listener>> {
         let open = |socket| match socket {

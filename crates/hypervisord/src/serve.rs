@@ -30,6 +30,7 @@ use crate::jobs::Jobs;
 use crate::listen::{self, Door, Given};
 use crate::metrics::Metrics;
 use crate::tokens::Tokens;
+use crate::workers::Workers;
 use crate::{config, logging, service};
 use parts::{Doors, Token};
 
@@ -71,11 +72,12 @@ pub fn run(flags: &Flags, settings: Settings, given: Given, log: &logging::Handl
 /// Returns the source that settings and environment name, or why there is none.
 fn configured(config: &Config) -> Configured {
     let environment = |name: &str| std::env::var(name).ok();
-    match config.source.variables(&environment) {
+    let configured = match config.source.variables(&environment) {
         Ok(Some(variables)) => Configured::from_env(&|name| variables.get(name).cloned()),
         Ok(None) => Configured::from_env(&environment),
         Err(reason) => Configured::broken(format!("{reason:#}")),
-    }
+    };
+    Configured { workers: Workers::of_machine(&config.exports), ..configured }
 }
 
 /// Returns when a signal asks for the end; reloads whenever one asks for that.

@@ -107,7 +107,7 @@ impl Rights {
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] when no thread can be started or the kernel does not let it take the user.
-    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         let Some(user) = &self.user else { return Ok(entered(work)) };
         thread::scope(|scope| {
             let taken = || -> io::Result<T> {

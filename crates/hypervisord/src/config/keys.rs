@@ -56,7 +56,7 @@ pub const KEYS: &[Key] = &[
         "listen.socket",
         Kind::Text,
         "The Unix socket. Callers are known by their user; what a job writes belongs to its caller.\n\
-         Taking a change needs a restart. With socket activation systemd says where to listen.",
+         Taking a change needs a restart. A socket from systemd counts instead, here and below.",
     ),
     key(
         "listen.tcp",

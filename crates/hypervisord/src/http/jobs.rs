@@ -10,6 +10,7 @@ use hyper_api::{Job, JobId, JobList, JobSpec, ProblemKind, Role};
 
 use super::reply::Refusal;
 use super::{Need, Route, State};
+use crate::caller::Caller;
 use crate::problems::problem;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -24,12 +25,13 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn submit(
     state: extract::State<State>,
+    caller: Caller,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<impl IntoResponse, Refusal> {
     let body = body.map_err(|error| problem(ProblemKind::Usage, format!("receive the job: {}", error.body_text())))?;
     let spec =
         JobSpec::from_request(&body).map_err(|error| problem(ProblemKind::Usage, format!("read the job: {error}")))?;
-    let job = state.jobs.submit(&state.configured, spec)?;
+    let job = state.jobs.submit(&state.configured.entitled(&caller.who, &spec)?, spec)?;
     let location = format!("/api/v1/jobs/{}", job.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Job::clone(&job))))
 }

@@ -48,15 +48,23 @@ pub(super) struct Doors {
 }
 
 impl Doors {
-    /// Opens those that systemd gave, or else the configured ones.
+    /// Opens those that systemd gave, and the configured ones of a kind that it did not give.
     pub(super) async fn open(config: &Config, group: Option<u32>, given: Given) -> anyhow::Result<Self> {
-        if !given.is_empty() {
-            return Ok(Self { listeners: given.open().context("use the sockets from systemd")?, socket: None });
+        let mut listeners = given.open().context("use the sockets from systemd")?;
+        let (unix_given, tcp_given) = (
+            listeners.iter().any(|listener| matches!(listener, Listener::Unix(_))),
+            listeners.iter().any(|listener| matches!(listener, Listener::Tcp(_))),
+        );
+        let mut socket = None;
+        if !unix_given {
+            let (listener, name) = listen::bind_unix(&config.listen.socket, group).await?;
+            listeners.push(Listener::Unix(listener));
+            socket = Some(name);
         }
-        let (unix, socket) = listen::bind_unix(&config.listen.socket, group).await?;
-        let tcp = listen::bind_tcp(&config.listen.tcp).await?;
-        let listeners = std::iter::once(Listener::Unix(unix)).chain(tcp.into_iter().map(Listener::Tcp));
-        Ok(Self { listeners: listeners.collect(), socket: Some(socket) })
+        if !tcp_given {
+            listeners.extend(listen::bind_tcp(&config.listen.tcp).await?.into_iter().map(Listener::Tcp));
+        }
+        Ok(Self { listeners, socket })
     }
 
     /// Returns the TCP addresses among them.

@@ -8,9 +8,10 @@ use axum::http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use hypervisord::config::Config;
-use hypervisord::engine::{Configured, Engine};
+use hypervisord::engine::{Configured, Engine, LocalImages};
 use hypervisord::listen::Given;
 use hypervisord::serve;
+use hypervisord::workers::Workers;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -39,7 +40,11 @@ impl Reply {
 
 pub(crate) fn configured() -> Configured {
     let engine: Arc<dyn Engine> = Twin::new() as Arc<dyn Engine>;
-    Configured { engine: Ok(("https://twin:443".into(), engine)), images: Arc::new(hypervisord::engine::LocalImages) }
+    Configured {
+        engine: Ok(("https://twin:443".into(), engine)),
+        images: Arc::new(LocalImages),
+        workers: Workers::process(),
+    }
 }
 
 impl Guarded {

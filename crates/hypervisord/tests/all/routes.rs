@@ -8,6 +8,7 @@ use hyper_api::{ExportSpec, JobId, Problem, ProblemKind};
 use hyper_util::rt::TokioIo;
 use hypervisord::engine::Configured;
 use hypervisord::private;
+use hypervisord::workers::Workers;
 use tokio_util::sync::CancellationToken;
 
 use crate::twin::{Daemon, Twin};
@@ -96,7 +97,7 @@ async fn a_directory_that_others_can_enter_is_refused() {
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o750)).unwrap();
     let reason = hypervisord::problems::problem(ProblemKind::Usage, "none");
     let socket = directory.path().join("socket");
-    let configured = Configured { engine: Err(reason), images: Twin::new() };
+    let configured = Configured { engine: Err(reason), images: Twin::new(), workers: Workers::process() };
     let refused = private::serve(&socket, configured, CancellationToken::new()).await;
     assert!(refused.unwrap_err().to_string().contains("0700"));
     assert!(!socket.exists());

@@ -12,6 +12,7 @@ use hyper_api::client::{Client, Endpoint, ErrorKind};
 use hyper_api::{ExportSpec, Job, JobSpec, Problem};
 use hypervisord::engine::{Configured, Engine, Images};
 use hypervisord::private;
+use hypervisord::workers::Workers;
 use migrate::export::{
     Consistency, FileProgress, Observer, Phase, Progress, Proof, Report, Request, SnapshotPolicy, SnapshotReport,
 };
@@ -181,12 +182,17 @@ pub(crate) struct Daemon {
 impl Daemon {
     pub(crate) async fn over(twin: &Arc<Twin>) -> Self {
         let engine: Arc<dyn Engine> = Arc::clone(twin) as Arc<dyn Engine>;
-        Self::with(Configured { engine: Ok(("https://twin:443".into(), engine)), images: Arc::clone(twin) as _ }).await
+        Self::with(Configured {
+            engine: Ok(("https://twin:443".into(), engine)),
+            images: Arc::clone(twin) as _,
+            workers: Workers::process(),
+        })
+        .await
     }
 
     /// A daemon without a source; files that lie here are the twin's.
     pub(crate) async fn without_source(twin: &Arc<Twin>, reason: Problem) -> Self {
-        Self::with(Configured { engine: Err(reason), images: Arc::clone(twin) as _ }).await
+        Self::with(Configured { engine: Err(reason), images: Arc::clone(twin) as _, workers: Workers::process() }).await
     }
 
     pub(crate) async fn with(configured: Configured) -> Self {
