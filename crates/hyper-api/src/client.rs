@@ -25,13 +25,18 @@ pub use endpoint::Endpoint;
 pub use error::{Error, ErrorKind};
 pub use events::EventStream;
 
-use crate::{Info, Job, JobId, JobList, JobSpec, Problem, VmList, sse};
+use crate::{
+    Info, Job, JobId, JobList, JobSpec, Problem, SHUTDOWN_LIMIT_S, VmDetail, VmList, VmOperation, VmRequest, sse,
+};
 
 /// From dialling to the last byte, as older clients have it (contract A.2).
 const CALL_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The same for a list of VMs, which the daemon has to fetch first (contract A.2).
 const LIST_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// What a shutdown may take beyond the time that the guest is given (contract A.2).
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
 /// The largest reply that is read into memory: 10,000 VMs are about 5 MiB.
 const REPLY_BYTES_MAX: usize = 64 << 20;
@@ -75,6 +80,21 @@ impl Client {
     /// See [`ErrorKind`].
     pub async fn vms_with_capacities(&self) -> Result<VmList, Error> {
         self.call(Method::GET, "/api/v1/vms?capacities=true", None, LIST_TIME_MAX).await
+    }
+
+    /// Does something to one VM and returns the VM as it is then.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn vm(&self, operation: VmOperation, request: &VmRequest) -> Result<VmDetail, Error> {
+        let body = serde_json::to_vec(request)
+            .map_err(|reason| Error::new(ErrorKind::Protocol, "write the request as JSON").with_source(reason))?;
+        let limit_s = request.limit_s.filter(|limit| *limit > 0).unwrap_or(SHUTDOWN_LIMIT_S);
+        let time_max = match operation {
+            VmOperation::Shutdown => Duration::from_secs(limit_s).saturating_add(SHUTDOWN_GRACE),
+            _ => CALL_TIME_MAX,
+        };
+        self.call(Method::POST, &format!("/api/v1/vms/{}", operation.word()), Some(body.into()), time_max).await
     }
 
     /// Submits a job and returns it.

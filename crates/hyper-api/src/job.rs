@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::{Conversion, JobSpec, Problem, Progress, Report, SnapshotPolicy, Verification};
+use crate::{Conversion, JobSpec, Problem, Progress, Report, ShutdownSpec, SnapshotPolicy, Verification, is_false};
 
 /// The id of a job: a UUID of version 4, because older clients show eight characters of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ impl fmt::Display for JobId {
 }
 
 /// What to export, and where to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportSpec {
     /// Inventory path, or a name that fits exactly one VM.
     pub vm: String,
@@ -47,6 +47,21 @@ pub struct ExportSpec {
     /// Export a snapshot made for this, so that the VM may run; absent: the VM itself, which must be off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotPolicy>,
+    /// Shut a VM that runs down first; it stays off. Not together with `snapshot`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shutdown: Option<ShutdownSpec>,
+    /// Take the media out of the VM's CD/DVD drives for the length of the export, and put them back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub eject_cdrom: bool,
+    /// Describe the VM without its CD/DVD drives; the source is not changed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub remove_cdrom: bool,
+    /// Only these disks, by number, label or file; empty means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<String>,
+    /// All disks but these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude_disks: Vec<String>,
 }
 
 impl ExportSpec {
@@ -66,12 +81,26 @@ impl ExportSpec {
             output: PathBuf,
             #[serde(default)]
             snapshot: Option<SnapshotPolicy>,
+            #[serde(default)]
+            shutdown: Option<ShutdownSpec>,
+            #[serde(default)]
+            eject_cdrom: bool,
+            #[serde(default)]
+            remove_cdrom: bool,
+            #[serde(default)]
+            disks: Vec<String>,
+            #[serde(default)]
+            exclude_disks: Vec<String>,
         }
-        let Strict { vm, output, snapshot, .. } = serde_json::from_slice(body)?;
+        let strict: Strict = serde_json::from_slice(body)?;
+        let Strict { vm, output, snapshot, shutdown, eject_cdrom, remove_cdrom, disks, exclude_disks, .. } = strict;
         if snapshot == Some(SnapshotPolicy::Unknown) {
             return Err(serde::de::Error::custom("`snapshot` is neither `crash` nor `quiesce`"));
         }
-        Ok(Self { vm, output, snapshot })
+        if snapshot.is_some() && shutdown.is_some() {
+            return Err(serde::de::Error::custom("`snapshot` and `shutdown` exclude each other"));
+        }
+        Ok(Self { vm, output, snapshot, shutdown, eject_cdrom, remove_cdrom, disks, exclude_disks })
     }
 }
 
@@ -240,7 +269,7 @@ mod tests {
     #[test]
     fn a_job_of_a_newer_daemon_is_read_without_its_news() {
         let spec: ExportSpec = serde_json::from_str(r#"{"vm":"a","output":"/b","format":"qcow2"}"#).unwrap();
-        assert_eq!(spec, ExportSpec { vm: "a".into(), output: "/b".into(), snapshot: None });
+        assert_eq!(spec, ExportSpec { vm: "a".into(), output: "/b".into(), ..ExportSpec::default() });
         assert_eq!(serde_json::from_str::<Phase>("\"converting\"").unwrap(), Phase::Unknown);
     }
 }

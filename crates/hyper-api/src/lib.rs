@@ -15,6 +15,7 @@ pub mod client;
 mod conversion;
 mod info;
 mod job;
+mod operation;
 mod problem;
 mod progress;
 mod report;
@@ -28,6 +29,7 @@ mod vm;
 pub use conversion::{Conversion, ConvertedDisk, ConvertedFile, Mismatch, Verification};
 pub use info::Info;
 pub use job::{ExportSpec, Job, JobId, JobList, JobState, Phase};
+pub use operation::{SHUTDOWN_LIMIT_S, ShutdownSpec, VmDetail, VmDisk, VmDrive, VmOperation, VmRequest};
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem, ProblemKind};
 pub use progress::{Amounts, FileProgress, Progress};
 pub use report::{FileReport, Proof, Report};
@@ -36,3 +38,9 @@ pub use snapshot::{Consistency, SnapshotPolicy, SnapshotReport};
 pub use spec::{Compression, ConvertSpec, ImageFormat, JobSpec, VerifySpec};
 pub use token::{NewToken, Token, TokenList, TokenSpec};
 pub use vm::{Vm, VmList};
+
+/// Leaves a switch that is off out of what is written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+pub(crate) const fn is_false(value: &bool) -> bool {
+    !*value
+}

@@ -34,6 +34,8 @@ pub enum ProblemKind {
     State,
     /// A disk image or a package is damaged, encrypted, or of a kind that is not read.
     Image,
+    /// A guest or the source has not done in time what it was asked to.
+    Timeout,
     /// The target is full, not writable, or holds files that are not ours.
     Target,
     /// What arrived is not what was sent.
@@ -95,6 +97,7 @@ impl ProblemKind {
             Self::Permission => "permission",
             Self::State => "state",
             Self::Image => "image",
+            Self::Timeout => "timeout",
             Self::Target => "target",
             Self::Verification => "verification",
             Self::Server => "server",
@@ -121,6 +124,7 @@ impl ProblemKind {
             Self::Permission => "privilege missing",
             Self::State => "not possible in this state",
             Self::Image => "image not readable",
+            Self::Timeout => "not done in time",
             Self::Target => "target not usable",
             Self::Verification => "verification failed",
             Self::Server => "source answered with a fault",

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::ExportSpec;
+use crate::{ExportSpec, is_false};
 
 /// What a job is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -264,11 +264,6 @@ impl VerifySpec {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-const fn is_false(value: &bool) -> bool {
-    !*value
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,7 +282,7 @@ mod tests {
     #[test]
     fn a_body_without_a_kind_is_an_export() {
         let bare = br#"{"vm":"web01","output":"/tmp/x"}"#;
-        let export = ExportSpec { vm: "web01".into(), output: "/tmp/x".into(), snapshot: None };
+        let export = ExportSpec { vm: "web01".into(), output: "/tmp/x".into(), ..ExportSpec::default() };
         assert_eq!(JobSpec::from_request(bare).unwrap(), JobSpec::Export(export.clone()));
         assert_eq!(serde_json::from_slice::<JobSpec>(bare).unwrap(), JobSpec::Export(export.clone()));
         let named = br#"{"kind":"export","vm":"web01","output":"/tmp/x"}"#;

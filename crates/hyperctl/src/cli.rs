@@ -9,6 +9,32 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::goflags;
 
+/// Makes an `Args` of flags that are on or off, in Go's grammar: `-f`, `-f=true`, `-f=0`.
+macro_rules! switches {
+    ($(#[$about:meta])* $visible:vis struct $name:ident { $($(#[doc = $doc:literal])* $flag:ident,)+ }) => {
+        $(#[$about])*
+        #[derive(clap::Args, Clone, Copy, Debug)]
+        $visible struct $name {
+            $(
+                $(#[doc = $doc])*
+                #[arg(
+                    long,
+                    action = clap::ArgAction::Set,
+                    num_args = 0..=1,
+                    require_equals = true,
+                    value_name = "true|false",
+                    default_value = "false",
+                    default_missing_value = "true",
+                    hide_default_value = true,
+                    value_parser = crate::goflags::boolean
+                )]
+                pub(crate) $flag: bool,
+            )+
+        }
+    };
+}
+pub(crate) use switches;
+
 /// What stands under the usage of the program.
 const AFTER_HELP: &str = "\
 The source is read from the environment, as govc reads it: GOVC_URL, GOVC_USERNAME,
@@ -47,22 +73,12 @@ pub(crate) struct Globals {
     pub(crate) version: bool,
 }
 
-/// The flag of every command that answers with data.
-#[derive(Args, Clone, Copy, Debug)]
-pub(crate) struct Json {
-    /// Print JSON, and nothing else on standard output
-    #[arg(
-        long,
-        action = ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        value_name = "true|false",
-        default_value = "false",
-        default_missing_value = "true",
-        hide_default_value = true,
-        value_parser = goflags::boolean
-    )]
-    pub(crate) json: bool,
+switches! {
+    /// The flag of every command that answers with data.
+    pub(crate) struct Json {
+        /// Print JSON, and nothing else on standard output
+        json,
+    }
 }
 
 /// The commands.

@@ -2,7 +2,7 @@
 //!
 //! `-name`, `--name`, `-name=value` and `--name=value` are the same; a flag that takes a value takes
 //! the next item whatever it looks like; a boolean takes a value only after `=`; the last of a
-//! repeated flag wins; `--` ends flags; a lone `-` is a positional. Beyond Go, flags may also stand
+//! repeated flag wins, but for those that add up; `--` ends flags; a lone `-` is a positional. Beyond Go, flags may also stand
 //! after positionals, and global ones before the command.
 //!
 //! The flags are clap's own definitions, so nothing is said twice. The result is a line that clap
@@ -47,11 +47,19 @@ pub(crate) fn rewrite(root: &Command, items: &[OsString]) -> Result<Vec<OsString
     Ok(line.finish(program))
 }
 
+/// A flag on the line.
+struct Flag {
+    name: String,
+    /// What clap reads.
+    item: OsString,
+    /// Whether several of it count, and not the last one only.
+    adds_up: bool,
+}
+
 struct Line<'a> {
     root: &'a Command,
     command: Option<&'a Command>,
-    /// Name and the item for clap.
-    flags: Vec<(String, OsString)>,
+    flags: Vec<Flag>,
     positionals: Vec<OsString>,
 }
 
@@ -70,7 +78,7 @@ impl<'a> Line<'a> {
     }
 
     /// Reads one flag; takes its value from `rest` where the grammar says so.
-    fn flag(&self, item: &OsStr, rest: &mut std::slice::Iter<'_, OsString>) -> Result<(String, OsString), Wrong> {
+    fn flag(&self, item: &OsStr, rest: &mut std::slice::Iter<'_, OsString>) -> Result<Flag, Wrong> {
         let bytes = item.as_bytes();
         let body = bytes.strip_prefix(b"--").or_else(|| bytes.strip_prefix(b"-")).unwrap_or(bytes);
         let (name, value) = match body.iter().position(|byte| *byte == b'=') {
@@ -81,10 +89,10 @@ impl<'a> Line<'a> {
         if name.is_empty() || name.starts_with('-') {
             return Err(self.wrong(format!("'{}' is no flag", item.to_string_lossy())));
         }
-        let Some((long, takes)) = self.find(&name) else {
+        let Some((arg, long)) = self.find(&name) else {
             return Err(self.wrong(format!("unknown flag -{name}")));
         };
-        let value = match (takes, value) {
+        let value = match (takes(arg), value) {
             (Takes::Nothing, _) => None,
             (_, Some(value)) => Some(value),
             (Takes::OnlyAfterEquals, None) => None,
@@ -98,29 +106,30 @@ impl<'a> Line<'a> {
             rewritten.push(b'=');
             rewritten.extend_from_slice(value.as_bytes());
         }
-        Ok((long, OsString::from_vec(rewritten)))
+        let adds_up = matches!(arg.get_action(), ArgAction::Append);
+        Ok(Flag { name: long.to_owned(), item: OsString::from_vec(rewritten), adds_up })
     }
 
     /// Finds a flag by its long or short name: the command's own, else a global one.
-    fn find(&self, name: &str) -> Option<(String, Takes)> {
+    fn find(&self, name: &str) -> Option<(&'a Arg, &'a str)> {
         let of_command = self.command.into_iter().flat_map(Command::get_arguments);
         let global = self.root.get_arguments().filter(|arg| arg.is_global_set() || is_help(arg));
         of_command.chain(global).find_map(|arg| {
             let long = arg.get_long()?;
             let is_short = arg.get_short().is_some_and(|short| name.chars().eq([short]));
-            (long == name || is_short).then(|| (long.to_owned(), takes(arg)))
+            (long == name || is_short).then_some((arg, long))
         })
     }
 
-    /// The last of a repeated flag wins.
-    fn push(&mut self, (name, item): (String, OsString)) {
-        self.flags.retain(|(earlier, _)| *earlier != name);
-        self.flags.push((name, item));
+    /// The last of a repeated flag wins, unless it is one that adds up.
+    fn push(&mut self, flag: Flag) {
+        self.flags.retain(|earlier| earlier.name != flag.name || flag.adds_up);
+        self.flags.push(flag);
     }
 
     fn finish(self, program: OsString) -> Vec<OsString> {
         let mut items = vec![program];
-        let mut flags: Vec<_> = self.flags.into_iter().map(|(_, item)| item).collect();
+        let mut flags: Vec<_> = self.flags.into_iter().map(|flag| flag.item).collect();
         let mut positionals = self.positionals;
         match self.command.map(Command::get_name) {
             // `help CMD` is `CMD -help`.

@@ -17,6 +17,7 @@ mod commands;
 mod console;
 mod daemon;
 mod demo;
+mod duration;
 pub mod escape;
 pub mod exit;
 mod failure;

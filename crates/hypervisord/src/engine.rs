@@ -17,6 +17,7 @@ use hyper_api::{JobSpec, Problem, ProblemKind};
 use migrate::export::{Observer, Report, Request};
 use migrate::inventory::Vm;
 use migrate::source::Source;
+use migrate::vm::{Operation, Outcome};
 use migrate::{conversion, verify};
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,14 @@ pub trait Engine: Send + Sync + 'static {
         observer: Arc<dyn Observer>,
         cancel: CancellationToken,
     ) -> BoxFuture<'a, migrate::Result<Report>>;
+
+    /// Does something small to one VM, unless `cancel` comes first. Leaves no session behind in any case.
+    fn operate<'a>(
+        &'a self,
+        vm: &'a str,
+        operation: Operation,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, migrate::Result<Outcome>>;
 }
 
 impl Engine for Source {
@@ -53,6 +62,15 @@ impl Engine for Source {
         cancel: CancellationToken,
     ) -> BoxFuture<'a, migrate::Result<Report>> {
         migrate::export::export(self, request, observer, cancel).boxed()
+    }
+
+    fn operate<'a>(
+        &'a self,
+        vm: &'a str,
+        operation: Operation,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, migrate::Result<Outcome>> {
+        async move { migrate::vm::operate(self, vm, operation, &cancel).await }.boxed()
     }
 }
 

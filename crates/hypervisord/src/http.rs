@@ -9,6 +9,7 @@
 //! | `GET /metrics` | for Prometheus |
 //! | `GET /api/v1/info` | `Info` |
 //! | `GET /api/v1/vms`, with `?capacities=true` also how large their disks are | `VmList` |
+//! | `POST /api/v1/vms/info`, `shutdown`, `poweroff`, `remove-cdrom` | `VmDetail`, once it is done |
 //! | `POST /api/v1/jobs` | 201, the new `Job`, `Location` |
 //! | `GET /api/v1/jobs` | `JobList`, newest first |
 //! | `GET /api/v1/jobs/{id}` | `Job` |
@@ -25,6 +26,7 @@ mod reply;
 mod route;
 mod source;
 mod tokens;
+mod vms;
 
 pub(crate) use health::METRICS_PATH;
 pub use reply::Refusal;
@@ -63,7 +65,7 @@ impl State {
 
 /// Returns every route, with what it takes to call it.
 pub fn routes() -> Vec<Route> {
-    [health::routes(), source::routes(), jobs::routes(), events::routes(), tokens::routes()]
+    [health::routes(), source::routes(), vms::routes(), jobs::routes(), events::routes(), tokens::routes()]
         .into_iter()
         .flatten()
         .collect()

@@ -261,13 +261,13 @@ mod tests {
             ("a", "x", "not absolute"),
             ("a", "/x\n", "control characters"),
         ] {
-            let spec = ExportSpec { vm: vm.into(), output: output.into(), snapshot: None };
+            let spec = ExportSpec { vm: vm.into(), output: output.into(), ..ExportSpec::default() };
             let refused = check(&spec.into()).unwrap_err();
             assert_eq!(refused.kind, ProblemKind::Usage);
             assert!(refused.error.contains(why), "{}", refused.error);
         }
         for vm in ["/DC0/vm/a", "/DC0/vm/two\nlines", "/DC0/vm/tab\tand\rreturn"] {
-            check(&ExportSpec { vm: vm.into(), output: "/x".into(), snapshot: None }.into()).unwrap();
+            check(&ExportSpec { vm: vm.into(), output: "/x".into(), ..ExportSpec::default() }.into()).unwrap();
         }
         for (path, why) in [("x", "not absolute"), ("/x\n", "control characters")] {
             let refused = check(&VerifySpec { path: path.into() }.into()).unwrap_err();

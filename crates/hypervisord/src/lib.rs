@@ -21,6 +21,7 @@ pub mod caller;
 pub mod compat;
 pub mod config;
 pub mod engine;
+pub mod exports;
 mod guard;
 pub mod http;
 pub mod jobs;

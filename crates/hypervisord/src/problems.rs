@@ -7,6 +7,7 @@
 //! | permission | permission | 403 | the configured account may not |
 //! | state | state | 409 | the VM or job is not in the state for it |
 //! | image | image | 422 | understood, but the disk image is damaged or of a kind that is not read |
+//! | late | timeout | 504 | a guest or the server behind us took too long |
 //! | target | target | 422 | understood, but the directory does not do |
 //! | login, unreachable, certificate, server, verification | the same | 502 | the server behind us is at fault |
 //! | cancelled | cancelled | 409 | the job was stopped |
@@ -28,6 +29,7 @@ pub fn kind_of(kind: migrate::ErrorKind) -> ProblemKind {
         migrate::ErrorKind::Permission => ProblemKind::Permission,
         migrate::ErrorKind::State => ProblemKind::State,
         migrate::ErrorKind::Image => ProblemKind::Image,
+        migrate::ErrorKind::Late => ProblemKind::Timeout,
         migrate::ErrorKind::Target => ProblemKind::Target,
         migrate::ErrorKind::Verification => ProblemKind::Verification,
         migrate::ErrorKind::Server => ProblemKind::Server,
@@ -55,6 +57,7 @@ pub const fn status_of(kind: ProblemKind) -> u16 {
         | ProblemKind::Verification
         | ProblemKind::Server => 502,
         ProblemKind::Busy => 503,
+        ProblemKind::Timeout => 504,
         // `Internal`, and whatever is newer than this table.
         _ => 500,
     }
@@ -93,6 +96,7 @@ mod tests {
             (E::Permission, ProblemKind::Permission, 403),
             (E::State, ProblemKind::State, 409),
             (E::Image, ProblemKind::Image, 422),
+            (E::Late, ProblemKind::Timeout, 504),
             (E::Target, ProblemKind::Target, 422),
             (E::Login, ProblemKind::Login, 502),
             (E::Unreachable, ProblemKind::Unreachable, 502),

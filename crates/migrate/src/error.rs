@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Permission,
     /// The VM is in a state in which it cannot be exported (powered on, busy). Retryable later.
     State,
+    /// What a guest or the server has begun was not done in the time that it was given. Retryable later.
+    Late,
     /// The target is full, not writable, or holds files that are not ours. Not retryable.
     Target,
     /// What arrived is not what was sent, or is no complete disk. Retryable.
@@ -130,7 +132,7 @@ impl Error {
 
     /// Returns true when the same request may succeed later without anybody changing it.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind, ErrorKind::Unreachable | ErrorKind::State | ErrorKind::Verification)
+        matches!(self.kind, ErrorKind::Unreachable | ErrorKind::State | ErrorKind::Late | ErrorKind::Verification)
     }
 
     /// Returns the whole chain as one line: `context: reason: reason`.
@@ -167,7 +169,8 @@ impl From<vsphere::Error> for Error {
             From::Permission => (ErrorKind::Permission, None),
             From::NotFound => (ErrorKind::NotFound, Some("`hyperctl list` shows every VM with its path")),
             From::Ambiguous => (ErrorKind::NotFound, Some("give the whole path of one of them")),
-            From::State => (ErrorKind::State, None),
+            From::State | From::NoTools => (ErrorKind::State, None),
+            From::Late => (ErrorKind::Late, None),
             From::Cancelled => (ErrorKind::Cancelled, None),
             From::SessionLost => {
                 (ErrorKind::Server, Some("the server has ended the session; run the same command again"))

@@ -1,21 +1,24 @@
 //! Brings one VM out of its source as an OVF package.
 //!
 //! ```text
-//!  log in ─► find ─► plan ─► claim names ─► (snapshot) ─► lease ready ─► streams, all files at once
-//!                                                           │ renewed by a timer until the end
-//!   log out ◄─ rename ◄─ (remove it) ◄─ complete ◄─ descriptor ◄─ manifest equal
+//!  log in ─► find ─► plan ─► claim names ─► (shut down) ─► (media out) ─► (snapshot) ─► lease ready ─► streams, all at once
+//!                                                                                       │ renewed until the end
+//!   log out ◄─ rename ◄─ (media back) ◄─ (remove snapshot) ◄─ complete ◄─ descriptor ◄─ manifest equal
 //! ```
 //!
-//! On every other way out, an error or a stop at any point, the lease is aborted, the snapshot removed,
-//! the session ended, and what was written keeps its temporary name.
+//! On every other way out, an error or a stop at any point, the lease is aborted, the snapshot removed, media
+//! are put back, the session ended, and what was written keeps its temporary name. A VM that was shut down
+//! stays off, and the observer hears that.
 
 mod adopt;
 mod claim;
 mod descriptor;
+pub(crate) mod disks;
 mod fetch;
 mod file;
 mod images;
 mod lease;
+mod media;
 mod meter;
 mod nvram;
 mod package;
@@ -34,20 +37,29 @@ use tokio_util::sync::CancellationToken;
 use vsphere::{Session, inventory};
 
 use crate::names::file_name;
+use crate::power::{self, Off};
 use crate::rights::Directory;
 use crate::source::{Source, close};
 use crate::{Error, ErrorKind, Result, rights};
 use claim::{Claim, Identity};
+use lease::Proven;
+use media::Out;
 use meter::Reporter;
 use package::Package;
 use plan::Plan;
 use snapshot::{Held, Wanted};
 
 pub(crate) use package::umask;
+pub use crate::power::Shutdown;
+pub use disks::DiskChoice;
 pub use snapshot::{Consistency, SnapshotPolicy, SnapshotReport};
 
+/// How long a stop waits for the server to end what gives a VM back: a merge that it has begun, a medium on its
+/// way into a drive.
+const STOP_PATIENCE: Duration = Duration::from_secs(20);
+
 /// What to export, and where to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     /// Inventory path, or a name that fits exactly one VM.
     pub vm: String,
@@ -59,6 +71,14 @@ pub struct Request {
     /// Take a whole package of this VM that stands in the directory as the result, after it was read and compared
     /// with its manifest: an earlier run of the same export was cut off behind its last step. `false` refuses it.
     pub adopt: bool,
+    /// Shut a VM that runs down first; it stays off. Not together with `snapshot`.
+    pub shutdown: Option<Shutdown>,
+    /// Take the media out of the VM's CD/DVD drives for the length of the export.
+    pub eject_cdrom: bool,
+    /// Describe the VM without its CD/DVD drives. The source is not changed.
+    pub remove_cdrom: bool,
+    /// Which disks.
+    pub disks: DiskChoice,
 }
 
 /// A lease of the server on a VM, as of its last sign of life.
@@ -209,11 +229,15 @@ async fn with_session(
     reporter: &Reporter,
     cancel: &CancellationToken,
 ) -> Result<Report> {
+    if request.snapshot.is_some() && request.shutdown.is_some() {
+        let context = format!("export {}: a VM that is shut down needs no snapshot", request.vm);
+        return Err(Error::new(ErrorKind::Usage, context).with_hint("leave --snapshot or --shutdown out"));
+    }
     let find = async { Ok(inventory::find(session, &request.vm).await?) };
     let vm = unless(cancel, find).await?;
     reporter.vm_path(&vm.path);
     reporter.phase(Phase::Planning);
-    let plan = unless(cancel, plan::plan(session, vm, request.snapshot)).await?;
+    let plan = unless(cancel, plan::plan(session, vm, request)).await?;
     plan.notes.iter().for_each(|note| reporter.warning(note));
     let name = file_name(&plan.vm.name);
     if request.adopt
@@ -223,34 +247,106 @@ async fn with_session(
     }
     let mut package = claim_names(request.output.clone(), name, plan.identity.clone()).await?;
     reporter.phase(Phase::Preparing);
-    let noted = package.snapshots();
-    let mut cleared = snapshot::clear_leftovers(session, &plan, request.snapshot, &noted, reporter, cancel).await;
-    let held = match request.snapshot {
-        None => None,
-        Some(policy) => {
-            let (wanted, same) = Wanted::note(policy, package, cleared).await?;
-            package = same;
-            match Held::make(session, &plan, wanted, reporter, cancel).await {
-                Ok(held) => Some(held),
-                Err(not_held) => {
-                    package.end(cleared && not_held.cleared);
-                    return Err(not_held.error);
-                }
-            }
-        }
+    let work = Work { session, request, reporter, cancel };
+    let mut cleared = work.clear_leftovers(&plan, &mut package).await;
+    let copied = match work.bring_off(plan).await {
+        Ok(plan) => work.without_media(plan, &mut package, &mut cleared).await,
+        Err(error) => Err(error),
     };
-    let snapshot = held.as_ref().map(Held::report);
-    let proven = lease::run(session, &plan, held.as_ref().map(Held::moref), &mut package, reporter, cancel).await;
-    reporter.phase(if proven.is_ok() { Phase::Finishing } else { Phase::Undoing });
-    if let Some(held) = held {
-        cleared &= held.remove(reporter, cancel).await;
-    }
-    match proven {
-        Ok(proven) => lease::finish(plan, package, proven, snapshot, cleared).await,
+    match copied {
+        Ok((plan, proven, snapshot)) => lease::finish(plan, package, proven, snapshot, cleared).await,
         Err(error) => {
             package.end(cleared);
             Err(error)
         }
+    }
+}
+
+/// What everything between claim and package needs.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    session: &'a Session,
+    request: &'a Request,
+    reporter: &'a Reporter,
+    cancel: &'a CancellationToken,
+}
+
+/// What was copied, out of what.
+type Copied = (Plan, Proven, Option<SnapshotReport>);
+
+impl Work<'_> {
+    /// Undoes what earlier runs of this export have left. Returns false when something may still be there.
+    async fn clear_leftovers(self, plan: &Plan, package: &mut Package) -> bool {
+        let Self { session, request, reporter, cancel } = self;
+        let noted = package.snapshots();
+        let snapshots = snapshot::clear_leftovers(session, plan, request.snapshot, &noted, reporter, cancel).await;
+        media::clear_leftovers(session, &plan.vm, package, reporter, cancel).await && snapshots
+    }
+
+    /// Shuts a VM that runs down where that was asked for, and plans anew for one that is off.
+    async fn bring_off(self, plan: Plan) -> Result<Plan> {
+        let Self { session, request, reporter, cancel } = self;
+        let Some(shutdown) = request.shutdown.filter(|_| plan.runs()) else { return Ok(plan) };
+        match power::shut_down(session, &plan.vm, shutdown, cancel).await? {
+            Off::Already => {}
+            Off::ByGuest => reporter.warning(&format!("shut {} down for this export; it stays off", plan.vm.path)),
+            Off::ByForce => reporter.warning(&format!(
+                "the guest of {} did not shut down, so its power was taken; it stays off",
+                plan.vm.path
+            )),
+        }
+        let again = async {
+            let vm = inventory::read(session, &plan.vm.moref).await?;
+            plan::plan(session, vm, request).await
+        };
+        unless(cancel, again).await
+    }
+
+    /// Copies while the media of the VM are out of their drives, where that was asked for. `cleared` becomes false
+    /// when something may be left on the server.
+    async fn without_media(self, plan: Plan, package: &mut Package, cleared: &mut bool) -> Result<Copied> {
+        let Self { session, request, reporter, cancel } = self;
+        let (out, taken) = match request.eject_cdrom {
+            true => Out::take(session, &plan.vm, package, cancel).await,
+            false => (None, Ok(())),
+        };
+        let copied = match taken {
+            Ok(()) => self.with_snapshot(&plan, package, cleared).await,
+            Err(error) => Err(error),
+        };
+        reporter.phase(if copied.is_ok() { Phase::Finishing } else { Phase::Undoing });
+        if let Some(out) = out {
+            *cleared &= out.put_back(package, reporter, cancel).await;
+        }
+        copied.map(|(proven, snapshot)| (plan, proven, snapshot))
+    }
+
+    /// Copies the VM, or a snapshot that is made for this. `cleared` as above.
+    async fn with_snapshot(
+        self,
+        plan: &Plan,
+        package: &mut Package,
+        cleared: &mut bool,
+    ) -> Result<(Proven, Option<SnapshotReport>)> {
+        let Self { session, request, reporter, cancel } = self;
+        let held = match request.snapshot {
+            None => None,
+            Some(policy) => {
+                let wanted = Wanted::note(policy, package)?;
+                let made = Held::make(session, plan, wanted, reporter, cancel).await;
+                Some(made.map_err(|not_held| {
+                    *cleared &= not_held.cleared;
+                    not_held.error
+                })?)
+            }
+        };
+        let snapshot = held.as_ref().map(Held::report);
+        let proven = lease::run(session, plan, held.as_ref().map(Held::moref), package, reporter, cancel).await;
+        reporter.phase(if proven.is_ok() { Phase::Finishing } else { Phase::Undoing });
+        if let Some(held) = held {
+            *cleared &= held.remove(reporter, cancel).await;
+        }
+        Ok((proven?, snapshot))
     }
 }
 
@@ -270,6 +366,25 @@ async fn unless<T>(cancel: &CancellationToken, work: impl Future<Output = Result
     tokio::select! {
         result = work => result,
         () = cancel.cancelled() => Err(stopped()),
+    }
+}
+
+/// Runs work that gives something back, with a token that asks it to let go some time after a stop.
+async fn with_patience<T, F>(cancel: &CancellationToken, giving_back: impl FnOnce(CancellationToken) -> F) -> T
+where
+    F: Future<Output = T>,
+{
+    let give_up = CancellationToken::new();
+    let giving_back = giving_back(give_up.clone());
+    let impatience = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(STOP_PATIENCE).await;
+        give_up.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        done = giving_back => done,
+        () = impatience => unreachable!("impatience only lets go"),
     }
 }
 

@@ -11,6 +11,7 @@
 //!                                  └─ package   names, claims, manifest, descriptor, rename
 //! ```
 //!
+//! [`vm`] does small things to one VM: look, power, drives.
 //! [`copy`] is the local loop: content that lies here into a sink, under a journal. [`sink`] makes sinks of
 //! disk images, [`convert`] makes another image of a disk that lies here, and [`conversion`] of whatever lies
 //! here; [`verify`] compares a package with its manifest. [`rights`] say as whom all of that touches
@@ -26,9 +27,11 @@ mod error;
 pub mod export;
 pub mod inventory;
 pub mod names;
+mod power;
 pub mod rights;
 pub mod sink;
 pub mod source;
 pub mod verify;
+pub mod vm;
 
 pub use error::{Error, ErrorKind, Result};

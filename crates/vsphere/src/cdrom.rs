@@ -163,6 +163,6 @@ fn change(operation: VirtualDeviceConfigSpecOperation, device: VirtualDevice) ->
 }
 
 /// Returns what people call a drive.
-fn label(drive: &VirtualDevice) -> String {
+pub fn label(drive: &VirtualDevice) -> String {
     drive.device_info.as_ref().map_or_else(|| format!("drive {}", drive.key), |info| info.label.clone())
 }

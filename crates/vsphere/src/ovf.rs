@@ -59,9 +59,9 @@ pub async fn create_descriptor(
     };
     let call = CreateDescriptor { this: manager.clone(), obj: vm.clone(), cdp };
     let result = session.read(&manager, &call).await?;
-    if !result.error.is_empty() {
-        let context = format!("make the descriptor of {vm}: {}", texts(&result.error).join("; "));
-        return Err(Error::new(ErrorKind::Fault, context));
+    if let [first, more @ ..] = result.error.as_slice() {
+        let more: String = texts(more).iter().map(|text| format!(" ({text})")).collect();
+        return Err(Error::from_fault(format!("make the descriptor of {vm}{more}"), first));
     }
     Ok(Descriptor { xml: result.ovf_descriptor, warnings: texts(&result.warning) })
 }

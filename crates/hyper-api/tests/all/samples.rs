@@ -6,7 +6,7 @@ use std::fmt::Debug;
 
 use hyper_api::{
     Consistency, ExportSpec, ImageFormat, Info, Job, JobSpec, JobState, Phase, Problem, ProblemKind, Proof,
-    SnapshotPolicy, VmList,
+    ShutdownSpec, SnapshotPolicy, VmDetail, VmList,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -39,6 +39,30 @@ fn an_export_of_0_1_is_read() {
     let spec: ExportSpec = read(sample);
     is_current(&spec, sample);
     assert_eq!(ExportSpec::from_request(sample.as_bytes()).unwrap(), spec);
+}
+
+#[test]
+fn exports_that_change_their_source_or_leave_something_out_are_read() {
+    let sample = include_str!("../samples/export-options-0.1.json");
+    let spec: ExportSpec = read(sample);
+    is_current(&spec, sample);
+    assert_eq!(spec.shutdown, Some(ShutdownSpec { limit_s: 300, force_off: true }));
+    assert_eq!(ExportSpec::from_request(sample.as_bytes()).unwrap(), spec);
+    for wrong in [
+        r#"{"vm":"a","output":"/x","shutdown":{"limit_s":1},"snapshot":"crash"}"#,
+        r#"{"vm":"a","output":"/x","shutdown":{"limit":1}}"#,
+        r#"{"vm":"a","output":"/x","eject":true}"#,
+    ] {
+        assert!(ExportSpec::from_request(wrong.as_bytes()).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_vm_with_its_disks_and_drives_is_read() {
+    let sample = include_str!("../samples/vm-detail-0.1.json");
+    let detail: VmDetail = read(sample);
+    is_current(&detail, sample);
+    assert_eq!(detail.drives[1].medium, None);
 }
 
 #[test]

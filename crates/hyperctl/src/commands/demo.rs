@@ -120,7 +120,7 @@ async fn list_and_export(
     };
     teller.print(&format!("   it has {} VMs (`hyperctl list`)\n\n", listed.total));
     teller.print(&format!("3. Exporting {DEMO_VM} (`hyperctl export {DEMO_VM} -o {}`)\n", output.display()));
-    follow::run(client, &ExportSpec { vm: DEMO_VM.to_owned(), output, snapshot: None }.into(), session).await
+    follow::run(client, &ExportSpec { vm: DEMO_VM.to_owned(), output, ..ExportSpec::default() }.into(), session).await
 }
 
 /// Reads the package again, as anybody who receives it would.

@@ -1,5 +1,7 @@
 //! `hyperctl export VM`: the VM leaves the source as an OVF package.
 
+mod options;
+
 use std::path::{Component, Path, PathBuf};
 
 use clap::ValueEnum;
@@ -13,6 +15,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::follow::{self, Outcome};
 use crate::summary;
+use options::Options;
 
 /// What to export, and where to.
 #[derive(Debug, clap::Args)]
@@ -33,6 +36,8 @@ pub(crate) struct Args {
         hide_possible_values = true
     )]
     snapshot: Option<Policy>,
+    #[command(flatten)]
+    options: Options,
     #[command(flatten)]
     json: Json,
 }
@@ -57,6 +62,7 @@ impl From<Policy> for SnapshotPolicy {
 pub(crate) async fn run(args: Args, session: Session) -> Result<Exit, Failure> {
     let snapshot = args.snapshot.map(SnapshotPolicy::from);
     let spec = ExportSpec { snapshot, ..resolve(&args.vm, args.output.as_deref())? };
+    let spec = args.options.apply(spec)?;
     let daemon = tokio::select! {
         biased;
         signal = session.interrupts.first() => return Ok(Exit::Signal(signal)),
@@ -119,7 +125,7 @@ fn resolve(vm: &str, output: Option<&Path>) -> Result<ExportSpec, Failure> {
     }
     let output = std::path::absolute(&output)
         .map_err(|reason| usage(format!("export {vm}: find the directory {}: {reason}", output.display())))?;
-    Ok(ExportSpec { vm: vm.to_owned(), output, snapshot: None })
+    Ok(ExportSpec { vm: vm.to_owned(), output, ..ExportSpec::default() })
 }
 
 /// Returns `export-` and the last element of the VM's path, if that is an ordinary file name.

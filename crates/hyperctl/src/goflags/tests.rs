@@ -36,6 +36,8 @@ fn lines_that_are_right() {
         // The last of a repeated flag wins.
         (&["list", "-filter", "a", "-filter", "b"], &["list", "--filter=b"]),
         (&["list", "-json", "-json=0"], &["list", "--json=0"]),
+        // But for those that add up.
+        (&["export", "v", "-disk", "0", "-disk=1"], &["export", "--disk=0", "--disk=1", "--", "v"]),
         // Global flags before and after the command; flags after positionals.
         (&["-daemon", "http://h:1", "list"], &["list", "--daemon=http://h:1"]),
         (&["list", "-daemon=http://h:1"], &["list", "--daemon=http://h:1"]),

@@ -2,7 +2,7 @@
 
 use hyper_api as wire;
 use migrate::conversion;
-use migrate::export::{Consistency, FileReport, Phase, Proof, Report, SnapshotPolicy, SnapshotReport};
+use migrate::export::{Consistency, FileReport, Phase, Proof, Report, SnapshotReport};
 
 /// Returns a VM as it stands on the wire.
 pub fn vm(vm: migrate::inventory::Vm) -> wire::Vm {
@@ -47,15 +47,6 @@ pub(super) fn report(report: Report) -> wire::Report {
         copy_ms: report.copy_ms,
         snapshot: report.snapshot.map(snapshot),
         proof: report.proof.map(proof),
-    }
-}
-
-/// Returns what a request asks of a snapshot. Words that this version does not know were refused before.
-pub(super) fn policy(policy: wire::SnapshotPolicy) -> Option<SnapshotPolicy> {
-    match policy {
-        wire::SnapshotPolicy::Crash => Some(SnapshotPolicy::Crash),
-        wire::SnapshotPolicy::Quiesce => Some(SnapshotPolicy::Quiesce),
-        _ => None,
     }
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, TryFutureExt as _};
 use hyper_api::{Job, JobSpec};
-use migrate::export::{Observer, Request};
+use migrate::export::Observer;
 use migrate::{Error, ErrorKind, conversion, export, verify};
 use tokio_util::sync::CancellationToken;
 
 use super::wire;
 use crate::engine::Configured;
+use crate::exports;
 
 /// What a job has made.
 #[derive(Debug)]
@@ -30,8 +31,7 @@ pub(super) fn start(
     match spec {
         JobSpec::Export(spec) => match configured.engine.clone() {
             Ok((_, engine)) => {
-                let snapshot = spec.snapshot.and_then(wire::policy);
-                let request = Request { vm: spec.vm.clone(), output: spec.output.clone(), snapshot, adopt: false };
+                let request = exports::request(spec);
                 async move { engine.export(&request, observer, cancel).await.map(Done::Exported) }.boxed()
             }
             Err(problem) => refused(ErrorKind::Usage, problem.error),

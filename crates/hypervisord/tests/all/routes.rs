@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper_api::client::ErrorKind;
-use hyper_api::{ExportSpec, JobId, Problem, ProblemKind};
+use hyper_api::{ExportSpec, JobId, Problem, ProblemKind, VmOperation, VmRequest};
 use hyper_util::rt::TokioIo;
 use hypervisord::engine::Configured;
 use hypervisord::private;
@@ -45,8 +45,24 @@ async fn without_a_source_every_question_is_answered_with_the_reason() {
     let info = daemon.client.info().await.unwrap();
     assert_eq!((info.source, info.source_problem), (None, Some(reason.clone())));
     assert_eq!(daemon.client.vms().await.unwrap_err().problem(), Some(&reason));
-    let spec = ExportSpec { vm: "ok".into(), output: "/out".into(), snapshot: None };
+    let spec = ExportSpec { vm: "ok".into(), output: "/out".into(), ..ExportSpec::default() };
     assert_eq!(daemon.client.submit(&spec.into()).await.unwrap_err().problem(), Some(&reason));
+}
+
+#[tokio::test]
+async fn a_vm_is_looked_at_and_acted_on_by_its_name_in_the_body() {
+    let daemon = Daemon::over(&Twin::new()).await;
+    let named = |vm: &str, limit_s| VmRequest { vm: vm.to_owned(), limit_s };
+    for operation in VmOperation::ALL {
+        let detail = daemon.client.vm(operation, &named("ok", Some(20))).await.unwrap();
+        assert_eq!((detail.vm.path.as_str(), detail.disks.len()), ("/DC0/vm/ok", 1));
+        let missing = daemon.client.vm(operation, &named("none", None)).await.unwrap_err();
+        assert_eq!(missing.problem().unwrap().kind, ProblemKind::NotFound);
+    }
+    let done = daemon.client.vm(VmOperation::Shutdown, &named("ok", Some(20))).await.unwrap().done;
+    assert_eq!(done, "ShutDown { limit: 20s }");
+    let late = daemon.client.vm(VmOperation::Shutdown, &named("ok", Some(1))).await.unwrap_err();
+    assert_eq!((late.status(), late.problem().unwrap().kind), (Some(504), ProblemKind::Timeout));
 }
 
 #[tokio::test]
@@ -65,6 +81,11 @@ async fn wrong_requests_are_problems_with_the_status_of_the_table() {
         ("POST", "/api/v1/jobs", r#"{"vm":"ok","output":"/x","format":"qcow2"}"#, 400, ProblemKind::Usage),
         ("POST", "/api/v1/jobs", r#"{"kind":"import","path":"/x"}"#, 400, ProblemKind::Usage),
         ("POST", "/api/v1/jobs", r#"{"kind":"verify","path":"relative"}"#, 400, ProblemKind::Usage),
+        ("POST", "/api/v1/jobs", r#"{"vm":"ok","output":"/x","disks":"0"}"#, 400, ProblemKind::Usage),
+        ("POST", "/api/v1/vms/poweroff", "{}", 400, ProblemKind::Usage),
+        ("POST", "/api/v1/vms/poweroff", r#"{"vm":" "}"#, 400, ProblemKind::Usage),
+        ("POST", "/api/v1/vms/shutdown", r#"{"vm":"ok","timeout":1}"#, 400, ProblemKind::Usage),
+        ("GET", "/api/v1/vms/poweroff", "", 405, ProblemKind::Method),
         ("POST", "/api/v1/jobs", huge.as_str(), 400, ProblemKind::Usage),
     ] {
         let (got, media_type, problem) = raw(&daemon, method, path, body).await;

@@ -17,6 +17,7 @@ use migrate::export::{
     Consistency, FileProgress, Observer, Phase, Progress, Proof, Report, Request, SnapshotPolicy, SnapshotReport,
 };
 use migrate::inventory::Vm;
+use migrate::vm::{Disk, Operation, Outcome};
 use migrate::{conversion, verify};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -88,6 +89,26 @@ impl Engine for Twin {
                 "hold" => self.hold(&*observer, cancel).await,
                 other => panic!("no test has a VM {other}"),
             }
+        }
+        .boxed()
+    }
+
+    fn operate<'a>(
+        &'a self,
+        vm: &'a str,
+        operation: Operation,
+        _cancel: CancellationToken,
+    ) -> BoxFuture<'a, migrate::Result<Outcome>> {
+        async move {
+            if vm != "ok" {
+                return Err(migrate::Error::new(migrate::ErrorKind::NotFound, format!("find VM `{vm}`")));
+            }
+            if matches!(operation, Operation::ShutDown { limit } if limit.as_secs() == 1) {
+                return Err(migrate::Error::new(migrate::ErrorKind::Late, "shut the guest down: not off after 1 s"));
+            }
+            let vm = self.list(true, CancellationToken::new()).await?.remove(0);
+            let disk = Disk { label: "Hard disk 1".into(), file: None, capacity_bytes: 1 << 30 };
+            Ok(Outcome { done: format!("{operation:?}"), vm, disks: vec![disk], drives: Vec::new() })
         }
         .boxed()
     }
@@ -208,7 +229,7 @@ impl Daemon {
     }
 
     pub(crate) async fn submit(&self, vm: &str) -> Job {
-        self.start(ExportSpec { vm: vm.into(), output: "/out".into(), snapshot: None }).await
+        self.start(ExportSpec { vm: vm.into(), output: "/out".into(), ..ExportSpec::default() }).await
     }
 
     pub(crate) async fn start(&self, spec: impl Into<JobSpec>) -> Job {

@@ -119,7 +119,7 @@ fn end_claim(directory: &Path, base: &str, identity: &Identity) -> Result<()> {
         return Ok(());
     }
     match Claim::open(directory, base, identity)? {
-        Some(claim) if claim.snapshots().next().is_some() => claim.keep_snapshots(),
+        Some(claim) if claim.has_notes() => claim.keep_notes(),
         Some(claim) => claim.release(),
         None => Ok(()),
     }

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
+use super::media::Note;
 use super::target_error;
 use crate::{Error, ErrorKind, Result};
 
@@ -52,6 +53,9 @@ struct Record {
     /// Names of snapshots that exports under this claim were about to make; only ever added.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     snapshots: BTreeSet<String>,
+    /// Media that exports under this claim were about to take out of their drives, until they are back.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    media: BTreeSet<Note>,
 }
 
 /// A held claim on the names that start with a base name.
@@ -127,6 +131,7 @@ impl Claim {
                 files: BTreeSet::new(),
                 published: BTreeSet::new(),
                 snapshots: BTreeSet::new(),
+                media: BTreeSet::new(),
             }
         } else {
             match serde_json::from_str::<Record>(&text) {
@@ -186,6 +191,28 @@ impl Claim {
         self.save()
     }
 
+    /// Returns whether something may be left on the server.
+    pub(super) fn has_notes(&self) -> bool {
+        !self.record.snapshots.is_empty() || !self.record.media.is_empty()
+    }
+
+    /// Returns the media that this claim has noted.
+    pub(super) fn media(&self) -> impl Iterator<Item = &Note> {
+        self.record.media.iter()
+    }
+
+    /// Notes, durably, that these media are about to be taken out of their drives.
+    pub(super) fn note_media(&mut self, media: &[Note]) -> Result<()> {
+        self.record.media.extend(media.iter().cloned());
+        self.save()
+    }
+
+    /// Forgets media that are back in their drives.
+    pub(super) fn forget_media(&mut self, media: &[Note]) -> Result<()> {
+        self.record.media.retain(|note| !media.contains(note));
+        self.save()
+    }
+
     /// Lists `names`, durably, after checking that each is free or was listed before.
     ///
     /// # Errors
@@ -216,9 +243,9 @@ impl Claim {
         fs::remove_file(&self.path).map_err(|error| target_error(&format!("remove {}", self.path.display()), error))
     }
 
-    /// Ends the claim of an export whose package is whole, but for the names of its snapshots: one of them may be
-    /// left, and the next export of the VM looks for it.
-    pub(super) fn keep_snapshots(mut self) -> Result<()> {
+    /// Ends the claim of an export whose package is whole, but for its notes of snapshots and media: one of them may
+    /// be left there, or out, and the next export of the VM looks for it.
+    pub(super) fn keep_notes(mut self) -> Result<()> {
         self.record.files.clear();
         self.record.published.clear();
         self.save()

@@ -5,7 +5,7 @@
 //! misunderstood the other.
 
 use diskimage::package::href::safe_href;
-use diskimage::package::ovf::{Descriptor, Disk, add_nvram};
+use diskimage::package::ovf::{self, Descriptor, Disk, Unwanted, add_nvram};
 use vsphere::ovf::DescribedFile;
 
 use super::FileReport;
@@ -29,6 +29,15 @@ pub(super) fn check(xml: &str, files: &[DescribedFile], signature: &str) -> Resu
         }
     }
     Ok((format!("{}\n{signature}\n", xml.trim_end()), warnings))
+}
+
+/// Returns the descriptor without what the package does not have.
+///
+/// # Errors
+/// [`ErrorKind::Server`] when it cannot be read.
+pub(super) fn without(xml: &str, unwanted: Unwanted) -> Result<String> {
+    ovf::without(xml, unwanted)
+        .map_err(|error| Error::new(ErrorKind::Server, "read the descriptor that the server made").with_source(error))
 }
 
 /// Returns the descriptor with an nvram file that the server does not know of.

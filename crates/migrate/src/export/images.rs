@@ -12,12 +12,13 @@ use vsphere::wire::generated::{AnyVirtualDevice, AnyVirtualDeviceBackingInfo};
 use super::refusal::missing_file_hint;
 use crate::{Error, ErrorKind, Result};
 
-/// Checks that every image in a drive is there.
+/// Checks that every image in a drive is there; those in CD/DVD drives not where they are taken out anyway.
 ///
 /// # Errors
 /// [`ErrorKind::State`] naming the first that is not.
-pub(super) async fn check(session: &Session, vm: &Vm, devices: &[AnyVirtualDevice]) -> Result<()> {
-    for image in images(devices) {
+pub(super) async fn check(session: &Session, vm: &Vm, devices: &[AnyVirtualDevice], eject: bool) -> Result<()> {
+    let stay = devices.iter().filter(|device| !eject || !matches!(device, AnyVirtualDevice::VirtualCdrom(_)));
+    for image in images(stay) {
         match datastore::exists(session, &vm.moref, &image).await {
             Ok(true) => {}
             Ok(false) => {
@@ -33,13 +34,13 @@ pub(super) async fn check(session: &Session, vm: &Vm, devices: &[AnyVirtualDevic
 
 /// Returns the files of datastores that drives hold. What a host itself brings (`[] /usr/lib/…/linux.iso`)
 /// is in no datastore.
-fn images(devices: &[AnyVirtualDevice]) -> Vec<DatastorePath> {
+fn images<'d>(devices: impl IntoIterator<Item = &'d AnyVirtualDevice>) -> Vec<DatastorePath> {
     let file = |device: &AnyVirtualDevice| match device.backing.as_ref()? {
         AnyVirtualDeviceBackingInfo::VirtualCdromIsoBackingInfo(backing) => DatastorePath::parse(&backing.file_name),
         AnyVirtualDeviceBackingInfo::VirtualFloppyImageBackingInfo(backing) => DatastorePath::parse(&backing.file_name),
         _ => None,
     };
-    devices.iter().filter_map(file).collect()
+    devices.into_iter().filter_map(file).collect()
 }
 
 #[cfg(test)]

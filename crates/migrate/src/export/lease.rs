@@ -17,11 +17,12 @@ use vsphere::wire::generated::VirtualMachinePowerState;
 use vsphere::{Lease, Session, StreamRequest};
 
 use super::claim::signature;
+use super::disks::Disk;
 use super::fetch::{self, Fetch, Fetched, Origin};
 use super::meter::{FileMeter, Reporter};
 use super::streams::Streams;
 use super::{
-    FileReport, Hold, Package, Phase, Plan, Proof, Report, SnapshotReport, blocking, descriptor, nvram, refusal,
+    FileReport, Hold, Package, Phase, Plan, Proof, Report, SnapshotReport, blocking, descriptor, nvram, plan, refusal,
     stopped, verify,
 };
 use crate::names::file_name;
@@ -161,8 +162,8 @@ struct Way<'a> {
 impl Way<'_> {
     async fn prove(self, package: &mut Package) -> Result<Proven> {
         let Self { lease, plan, reporter, .. } = self;
+        check_disks(lease.files(), plan)?;
         let items = items(lease.files(), plan, package.base(), reporter);
-        check_disks(&items, plan)?;
         let names: Vec<_> = items.iter().map(|item| item.name.clone()).collect();
         rights::run_current(|| package.list(&names))?;
         reporter.files(items.iter().map(|item| Arc::clone(&item.meter)).collect());
@@ -207,13 +208,15 @@ impl Way<'_> {
     /// Lets the server describe the VM and checks that against the files.
     async fn describe(self, name: &str, mut files: Vec<DescribedFile>, nvram: Option<&FileReport>) -> Result<String> {
         let Self { session, plan, reporter, .. } = self;
-        let made = create_descriptor(session, &plan.vm.moref, self.snapshot, name, &files).await?;
+        let made = create_descriptor(session, &plan.vm.moref, self.snapshot, name, &files).await;
+        let made = made.map_err(|error| refusal::explain(&plan.vm.path, error))?;
         made.warnings.iter().for_each(|warning| reporter.warning(warning));
+        let xml = descriptor::without(&made.xml, plan.unwanted)?;
         let xml = match nvram {
-            None => made.xml,
+            None => xml,
             Some(nvram) => {
                 files.push(nvram::described(plan, nvram));
-                descriptor::with_nvram(&made.xml, nvram)?
+                descriptor::with_nvram(&xml, nvram)?
             }
         };
         let (descriptor, odd) = descriptor::check(&xml, &files, &signature(&plan.identity))?;
@@ -265,16 +268,27 @@ impl Way<'_> {
     }
 }
 
-/// Refuses a lease that does not offer every disk of the VM: what it leaves out would be an empty disk
-/// in the descriptor, and nothing later would notice.
-fn check_disks(items: &[Item], plan: &Plan) -> Result<()> {
-    let offered = items.iter().filter(|item| item.source.disk).count();
-    let wanted = plan.disks_in_order.len();
-    if offered == wanted {
-        return Ok(());
+/// Refuses a lease that does not offer every wanted disk: what it leaves out would be an empty disk in the
+/// descriptor, and nothing later would notice. Where some are left out, it must also say which is which.
+fn check_disks(files: &[LeaseFile], plan: &Plan) -> Result<()> {
+    let refuse = |reason: String| {
+        Err(Error::new(ErrorKind::Verification, format!("export {}: the lease {reason}", plan.vm.path)))
+    };
+    let is_place = |file: &LeaseFile, place: &str| plan::place_of(&file.key) == place;
+    if plan.disks.iter().any(|disk| !disk.wanted) {
+        let missing = |disk: &&Disk| disk.wanted && !files.iter().any(|file| is_place(file, &disk.place));
+        let nameless = files.iter().any(|file| file.disk && !plan.is_disk(&file.key));
+        return match plan.disks.iter().find(missing) {
+            Some(disk) => refuse(format!("offers no {}", disk.label)),
+            None if nameless => refuse("does not say which of its disks is which".to_owned()),
+            None => Ok(()),
+        };
     }
-    let context = format!("export {}: the lease offers {offered} disks, the VM has {wanted}", plan.vm.path);
-    Err(Error::new(ErrorKind::Verification, context))
+    let offered = files.iter().filter(|file| file.disk || plan.is_disk(&file.key)).count();
+    match plan.disks.len() {
+        wanted if wanted == offered => Ok(()),
+        wanted => refuse(format!("offers {offered} disks, the VM has {wanted}")),
+    }
 }
 
 /// Picks the files to export and names them. Images in drives are not part of the machine.
@@ -287,6 +301,10 @@ fn items(files: &[LeaseFile], plan: &Plan, base: &str, reporter: &Reporter) -> V
         let file = LeaseFile { disk: file.disk || plan.is_disk(&file.key), ..file.clone() };
         if !file.disk && !is_nvram(&file) {
             reporter.warning(&format!("{} is an image in a drive and is left out", file_name(&file.target_id)));
+            continue;
+        }
+        if !plan.is_wanted(&file.key) {
+            disks += 1;
             continue;
         }
         let fallback = if file.disk { format!("disk-{disks}.vmdk") } else { "nvram.nvram".to_owned() };
@@ -390,9 +408,7 @@ pub(super) async fn finish(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use vsphere::wire::generated::VirtualMachineConfigSummary;
+    use diskimage::package::ovf::Unwanted;
 
     use super::*;
     use crate::export::claim::Identity;
@@ -406,21 +422,18 @@ mod tests {
     }
 
     fn plan(disks: &[&str]) -> Plan {
-        let vm = vsphere::inventory::Vm {
-            moref: MoRef::new("VirtualMachine", "vm-1"),
-            path: "/DC0/vm/web01".into(),
-            name: "web01".into(),
-            power_state: "poweredOff".into(),
-            connection_state: "connected".into(),
-            config: VirtualMachineConfigSummary::default(),
-            capacity_bytes: None,
-            committed_bytes: None,
+        let disk = |place: &&str| Disk {
+            place: (*place).to_owned(),
+            label: format!("Hard disk at {place}"),
+            file: None,
+            capacity_bytes: 512,
+            wanted: true,
         };
         Plan {
-            vm,
+            vm: plan::tests::vm("poweredOff", "connected"),
             identity: Identity { vm: "a".into(), server: "s".into() },
-            disks: disks.iter().map(|place| ((*place).to_owned(), 512)).collect::<BTreeMap<_, _>>(),
-            disks_in_order: vec![512; disks.len()],
+            disks: disks.iter().map(disk).collect(),
+            unwanted: Unwanted::default(),
             notes: Vec::new(),
         }
     }
@@ -443,18 +456,34 @@ mod tests {
     #[test]
     fn a_disk_is_a_disk_also_when_the_lease_does_not_say_so() {
         let plan = plan(&["VirtualNVMEController0:0"]);
-        let items = picked(&[file("VirtualNVMEController0:0", false, "disk-0.vmdk")], &plan);
+        let files = [file("VirtualNVMEController0:0", false, "disk-0.vmdk")];
+        let items = picked(&files, &plan);
         assert!(items[0].source.disk && items[0].meter.disk);
-        assert!(check_disks(&items, &plan).is_ok());
+        assert!(check_disks(&files, &plan).is_ok());
     }
 
     #[test]
     fn a_lease_that_leaves_a_disk_out_is_refused() {
         let plan = plan(&["x0:0", "x0:1"]);
-        let items = picked(&[file("x0:0", true, "disk-0.vmdk"), file("nvram", false, "file-0.nvram")], &plan);
-        let error = check_disks(&items, &plan).unwrap_err();
+        let files = [file("x0:0", true, "disk-0.vmdk"), file("nvram", false, "file-0.nvram")];
+        let error = check_disks(&files, &plan).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Verification);
         assert!(error.to_string().contains("1 disks, the VM has 2"), "{error}");
+    }
+
+    #[test]
+    fn a_disk_that_is_left_out_is_not_fetched_and_the_others_keep_their_names() {
+        let mut plan = plan(&["x0:0", "x0:1"]);
+        plan.disks[0].wanted = false;
+        let files = [file("x0:0", true, ""), file("x0:1", true, "")];
+        check_disks(&files, &plan).unwrap();
+        let items = picked(&files, &plan);
+        assert_eq!(items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["web01-disk-1.vmdk"]);
+        // The one that is left out may be one that no lease offers.
+        check_disks(&files[1..], &plan).unwrap();
+        for (files, word) in [(&files[..1], "offers no"), (&[files[1].clone(), file("?", true, "")], "which")] {
+            assert!(check_disks(files, &plan).unwrap_err().to_string().contains(word));
+        }
     }
 
     #[test]

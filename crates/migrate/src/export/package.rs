@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::claim::{self, Claim};
 use super::fetch::hexadecimal;
+use super::media::Note;
 use super::{FileReport, target_error};
 use crate::rights::Directory;
 use crate::{Error, ErrorKind, Result, rights};
@@ -83,6 +84,21 @@ impl Package {
         self.claim.note_snapshot(name)
     }
 
+    /// Returns the media that runs of this export have noted.
+    pub(super) fn media(&self) -> Vec<Note> {
+        self.claim.media().cloned().collect()
+    }
+
+    /// Notes, durably, that these media are about to be taken out of their drives.
+    pub(super) fn note_media(&mut self, media: &[Note]) -> Result<()> {
+        self.claim.note_media(media)
+    }
+
+    /// Forgets media that are back in their drives.
+    pub(super) fn forget_media(&mut self, media: &[Note]) -> Result<()> {
+        self.claim.forget_media(media)
+    }
+
     /// Ends a package that failed, as [`Package::give_up`]; unless everything is `cleared` away on the server,
     /// the claim stays, so that the next run of this export knows what to look for.
     pub(super) fn end(self, cleared: bool) {
@@ -108,7 +124,7 @@ impl Package {
     }
 
     /// Writes descriptor and manifest, gives all files their final names, and ends the claim; unless everything
-    /// is `cleared` away on the server, the names of snapshots stay in it.
+    /// is `cleared` away on the server, its notes of snapshots and media stay.
     ///
     /// `data` are the files that were fetched; the result has descriptor and manifest too.
     ///
@@ -135,7 +151,7 @@ impl Package {
         self.sync()?;
         match cleared {
             true => self.claim.release()?,
-            false => self.claim.keep_snapshots()?,
+            false => self.claim.keep_notes()?,
         }
         let mut files = vec![descriptor];
         files.extend(data);

@@ -8,6 +8,9 @@ use crate::{Error, ErrorKind};
 pub(super) const CRASH_HINT: &str =
     "install or start VMware Tools in the guest, or take its disks as they are with --snapshot=crash";
 
+/// The way out where a medium stands in the way.
+const MEDIUM_HINT: &str = "export with -eject-cdrom, which takes media out of the VM's CD/DVD drives meanwhile";
+
 /// Makes the error of an export out of the refusal of a lease or a snapshot.
 pub(super) fn explain(vm_path: &str, error: vsphere::Error) -> Error {
     let known = error.fault().and_then(|fault| fault.detail.as_ref()).and_then(known);
@@ -27,6 +30,11 @@ fn known(fault: &AnyMethodFault) -> Option<(ErrorKind, String)> {
             state(&format!("make room on the datastore `{}`, where the guest's writes go meanwhile", fault.datastore))
         }
         Fault::FileNotFound(fault) => state(&missing_file_hint(&fault.file)),
+        Fault::CannotAccessFile(fault) => {
+            state(&format!("see why the host cannot read {}; {MEDIUM_HINT} where it is in a CD/DVD drive", fault.file))
+        }
+        Fault::ConnectedIso(fault) => state(&format!("{MEDIUM_HINT}: {} is in one", fault.filename)),
+        Fault::QuestionPending(_) => state("answer what the VM asks in vSphere, and try again"),
         Fault::FileLocked(fault) => {
             state(&format!("end what holds {} (a backup, another VM), and try again", fault.file))
         }
@@ -52,7 +60,10 @@ fn known(fault: &AnyMethodFault) -> Option<(ErrorKind, String)> {
 
 /// Says what to do about a file that a drive of the VM is connected to and that is not there.
 pub(super) fn missing_file_hint(file: &str) -> String {
-    format!("put {file} back, or take it out of the VM's drive (`govc device.cdrom.eject`, or edit its settings)")
+    match file.ends_with(".vmdk") {
+        true => format!("see in vSphere what became of {file}"),
+        false => format!("put {file} back, or {MEDIUM_HINT}"),
+    }
 }
 
 #[cfg(test)]

@@ -9,8 +9,6 @@
 //! what a run that was killed has left, by name and description, and removes that and nothing else. The note
 //! goes only when the server has shown that none of the snapshots is there and none can come any more.
 
-use std::time::Duration;
-
 use tokio_util::sync::CancellationToken;
 use vsphere::snapshot::{self, Found, NewSnapshot, Removed, Snapshot};
 use vsphere::wire::MoRef;
@@ -20,14 +18,11 @@ use vsphere::{Session, properties};
 use super::meter::Reporter;
 use super::package::Package;
 use super::plan::Plan;
-use super::{Phase, blocking, refusal, unless};
-use crate::{Error, ErrorKind, Result};
+use super::{Phase, refusal, unless, with_patience};
+use crate::{Error, ErrorKind, Result, rights};
 
 /// What the names of our snapshots start with.
 const NAME_PREFIX: &str = "hyper2kvm-export-";
-
-/// How long a stop waits for the server to merge a snapshot whose removal it has begun.
-const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How much is asked of the guest of a running VM before its snapshot is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,21 +78,14 @@ pub(super) struct NotHeld {
 }
 
 impl Wanted {
-    /// Chooses a name and notes it, durably. On an error the package has been ended; `cleared` as in
-    /// [`Package::end`].
+    /// Chooses a name and notes it, durably.
     ///
     /// # Errors
     /// [`ErrorKind::Target`].
-    pub(super) async fn note(policy: SnapshotPolicy, mut package: Package, cleared: bool) -> Result<(Self, Package)> {
+    pub(super) fn note(policy: SnapshotPolicy, package: &mut Package) -> Result<Self> {
         let name = format!("{NAME_PREFIX}{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
-        blocking(move || match package.note_snapshot(&name) {
-            Ok(()) => Ok((Self { policy, name }, package)),
-            Err(error) => {
-                package.end(cleared);
-                Err(error)
-            }
-        })
-        .await
+        rights::run_current(|| package.note_snapshot(&name))?;
+        Ok(Self { policy, name })
     }
 }
 
@@ -278,25 +266,6 @@ async fn remove_leftover(session: &Session, found: &Found, reporter: &Reporter, 
             }
             cleared
         }
-    }
-}
-
-/// Runs work that ends with a removal with a token that asks it to let go some time after a stop.
-async fn with_patience<T, F>(cancel: &CancellationToken, removal: impl FnOnce(CancellationToken) -> F) -> T
-where
-    F: Future<Output = T>,
-{
-    let give_up = CancellationToken::new();
-    let removal = removal(give_up.clone());
-    let impatience = async {
-        cancel.cancelled().await;
-        tokio::time::sleep(STOP_PATIENCE).await;
-        give_up.cancel();
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        done = removal => done,
-        () = impatience => unreachable!("impatience only lets go"),
     }
 }
 

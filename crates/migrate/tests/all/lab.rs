@@ -183,7 +183,7 @@ impl Lab {
 
     /// Returns the request for a VM that is off, into the lab's target.
     pub(crate) fn request(&self, vm: &str) -> Request {
-        Request { vm: vm.to_owned(), output: self.target(), snapshot: None, adopt: false }
+        Request { vm: vm.to_owned(), output: self.target(), ..Request::default() }
     }
 
     pub(crate) async fn export_until(&self, vm: &str, heard: &Arc<Heard>, cancel: CancellationToken) -> Result<Report> {

@@ -15,6 +15,7 @@ mod refusals;
 mod rights;
 mod servers;
 mod snapshots;
+mod source_changes;
 mod strangers;
 mod streams;
 mod targets;

@@ -127,7 +127,7 @@ async fn a_vm_with_twelve_snapshots_is_exported_as_it_is_now_with_one_more_and_w
     assert_eq!(chains().await, [13, 14]);
     for (index, snapshot) in [None, Some(SnapshotPolicy::Crash)].into_iter().enumerate() {
         let output = lab.target().join(index.to_string());
-        let request = Request { snapshot, output: output.clone(), vm: VM.to_owned(), adopt: false };
+        let request = Request { snapshot, output: output.clone(), vm: VM.to_owned(), ..Request::default() };
         let result = export(&lab.source(), &request, Arc::<Heard>::default(), CancellationToken::new()).await;
         let report = result.unwrap_or_else(|error| panic!("{snapshot:?}: {}", error.chain()));
         assert_eq!(report.proof, Some(Proof::Manifest));

@@ -79,7 +79,8 @@ impl Rules<'_> {
         }
         let directory = output.to_string_lossy().into_owned();
         (definition.output_path, definition.output_dir) = (directory.clone(), directory);
-        let spec = ExportSpec { vm: definition.vm_path.clone(), output, snapshot: None };
+        let remove_cdrom = definition.options.as_ref().is_some_and(|options| options.remove_cdrom == Some(true));
+        let spec = ExportSpec { vm: definition.vm_path.clone(), output, remove_cdrom, ..ExportSpec::default() };
         Ok(Accepted { definition, spec, notes })
     }
 
@@ -181,9 +182,6 @@ fn check_options(options: &ExportOptions) -> Result<(), String> {
             return Err("a compress_level is not built yet: the disks stay as the host compresses them".to_owned());
         }
         _ => return Err(format!("compress_level is not from 0 to {COMPRESS_LEVEL_MAX}")),
-    }
-    if options.remove_cdrom == Some(true) {
-        return Err("remove_cdrom is not built yet".to_owned());
     }
     match options.asked().find(|key| WORK_SWITCHES.contains(key)) {
         Some(key) => Err(format!("the option {key} is not built yet")),
@@ -291,7 +289,6 @@ mod tests {
             (r#""vm_path":"a","options":{"parallel_downloads":-1}"#, "not from 1 to 64"),
             (r#""vm_path":"a","options":{"compress_level":6}"#, "compress_level is not built"),
             (r#""vm_path":"a","options":{"compress_level":10}"#, "not from 0 to 9"),
-            (r#""vm_path":"a","options":{"remove_cdrom":true}"#, "remove_cdrom is not built"),
             (r#""vm_path":"a","options":{"enable_pipeline":true}"#, "enable_pipeline is not built"),
             (r#""vm_path":"a","datacenter":"DC""#, "datacenter for a relative VM path"),
         ] {
