@@ -1,6 +1,7 @@
 //! The routes that callers of the older pair know, mapped onto the same jobs and the same source.
 //!
 //! ```text
+//!  routes   the handlers, over the jobs and the source
 //!  body ─► document ─► definition ─► submission ──► jobs       what is asked
 //!  jobs ─► job, replies ─► reply                               what is answered
 //!          time, duration, refusal                             how times, durations and errors look there
@@ -16,12 +17,17 @@
 pub mod definition;
 pub mod document;
 pub mod duration;
+pub mod find;
+pub mod frames;
 pub mod id;
 pub mod job;
 pub mod question;
 pub mod refusal;
 pub mod replies;
 pub mod reply;
+pub mod routes;
+pub mod shared;
+pub mod source;
 pub mod submission;
 pub mod text;
 pub mod time;

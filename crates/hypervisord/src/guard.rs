@@ -26,6 +26,7 @@ use axum::response::{IntoResponse as _, Response};
 use hyper_api::{Problem, ProblemKind};
 
 use crate::caller::Caller;
+use crate::compat;
 use crate::config::{Access, Config};
 use crate::http::{Need, Refusal, Route};
 use crate::listen::Way;
@@ -108,7 +109,9 @@ impl Guard {
         if entry.is_some_and(|entry| entry.need == Need::Nothing) {
             return Ok(None);
         }
-        let caller = match self.recognise(way, request.headers(), entry.is_some_and(|entry| entry.compat)) {
+        // Older clients ask for paths that there never were here, too.
+        let compat = entry.map_or_else(|| compat::refusal::owns(request.uri().path()), |entry| entry.compat);
+        let caller = match self.recognise(way, request.headers(), compat) {
             Err(problem) if problem.kind == ProblemKind::Unauthorized => {
                 // Only who is wrong is held up, so that nobody can lock others out of this address.
                 self.rates.wrong(way).map_or(Err(problem), Err)
@@ -143,11 +146,12 @@ async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) ->
 
 async fn pass(guard: &Guard, compat: bool, mut request: Request, next: Next) -> Response {
     let line = audit::Line::of(&request);
+    let asked = (request.method().clone(), request.uri().path().to_owned());
     let caller = match guard.admit(&request) {
         Ok(caller) => caller,
         Err(problem) => {
             line.refused(&problem);
-            return refused(problem);
+            return refused(problem, &asked);
         }
     };
     if let Some(caller) = &caller {
@@ -157,7 +161,7 @@ async fn pass(guard: &Guard, compat: bool, mut request: Request, next: Next) -> 
         Ok(request) => request,
         Err(problem) => {
             line.refused(&problem);
-            return refused(problem);
+            return refused(problem, &asked);
         }
     };
     let response = next.run(request).await;
@@ -165,9 +169,13 @@ async fn pass(guard: &Guard, compat: bool, mut request: Request, next: Next) -> 
     response
 }
 
-fn refused(problem: Box<Problem>) -> Response {
+/// Answers in the form that whoever `asked` for this method and path can read.
+fn refused(problem: Box<Problem>, (method, path): &(Method, String)) -> Response {
     let kind = problem.kind;
-    let mut response = Refusal::from(problem).into_response();
+    let mut response = match compat::refusal::owns(path) {
+        true => compat::routes::refused(&problem, method, path),
+        false => Refusal::from(problem).into_response(),
+    };
     if kind == ProblemKind::Unauthorized {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

@@ -3,7 +3,6 @@
 //!
 //! | route | reply |
 //! |---|---|
-//! | `GET /health` | `{"status":"healthy"}` with the time, as older clients have it |
 //! | `GET /healthz` | `{"status":"ok"}`: the process answers |
 //! | `GET /readyz` | the same, or 503: it takes jobs |
 //! | `GET /metrics` | for Prometheus |
@@ -18,6 +17,8 @@
 //! | `GET /api/v1/tokens` | `TokenList` |
 //! | `POST /api/v1/tokens` | 201, `NewToken`: the secret, this once |
 //! | `DELETE /api/v1/tokens/{id}` | 204 |
+//!
+//! What is not below `/api/v1` and none of the above belongs to older programs: [`crate::compat::routes`].
 
 pub mod events;
 mod health;
@@ -30,11 +31,13 @@ mod vms;
 
 pub(crate) use health::METRICS_PATH;
 pub use reply::Refusal;
+pub(crate) use route::COMPAT_BODY_BYTES_MAX;
 pub use route::{Need, Route};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 
+use crate::compat;
 use crate::engine::Configured;
 use crate::jobs::Jobs;
 use crate::metrics::Metrics;
@@ -54,21 +57,31 @@ pub struct State {
     pub tokens: Option<Tokens>,
     /// What is counted.
     pub metrics: Metrics,
+    /// What the routes of older programs share beyond that.
+    pub compat: compat::shared::Shared,
 }
 
 impl State {
     /// Makes what the routes of a private child share.
     pub fn new(configured: Configured, jobs: Jobs) -> Self {
-        Self { configured, jobs, tokens: None, metrics: Metrics::new() }
+        Self { configured, jobs, tokens: None, metrics: Metrics::new(), compat: compat::shared::Shared::new() }
     }
 }
 
 /// Returns every route, with what it takes to call it.
 pub fn routes() -> Vec<Route> {
-    [health::routes(), source::routes(), vms::routes(), jobs::routes(), events::routes(), tokens::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        health::routes(),
+        source::routes(),
+        vms::routes(),
+        jobs::routes(),
+        events::routes(),
+        tokens::routes(),
+        compat::routes::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Returns the routes over `state`. Nobody guards them here: that is for whoever serves them.
@@ -76,8 +89,8 @@ pub fn router(state: State) -> Router {
     routes()
         .into_iter()
         .fold(Router::new(), |router, route| route.add_to(router))
-        .fallback(reply::no_such_route)
-        .method_not_allowed_fallback(reply::no_such_method)
+        .fallback(compat::routes::no_such_route)
+        .method_not_allowed_fallback(compat::routes::no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(state)
 }

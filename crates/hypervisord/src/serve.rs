@@ -22,6 +22,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::compat::shared::Shared;
 use crate::config::{Config, Flags, Settings};
 use crate::engine::Configured;
 use crate::guard::{Guard, Rates};
@@ -134,6 +135,7 @@ pub struct Daemon {
     jobs: Jobs,
     tokens: Tokens,
     metrics: Metrics,
+    compat: Shared,
     rates: watch::Sender<Arc<Rates>>,
     router: watch::Sender<Router>,
     certificate: watch::Sender<Option<Arc<rustls::ServerConfig>>>,
@@ -159,7 +161,14 @@ impl Daemon {
         let certificate = parts::certificate(&config, exposed, &addresses)?;
         let rates = Arc::new(Rates::new(&config.limits));
         let (jobs, metrics) = (Jobs::default(), Metrics::new());
-        let state = State { configured, jobs: jobs.clone(), tokens: Some(tokens.clone()), metrics: metrics.clone() };
+        let compat = Shared::new();
+        let state = State {
+            configured,
+            jobs: jobs.clone(),
+            tokens: Some(tokens.clone()),
+            metrics: metrics.clone(),
+            compat: compat.with_roots(&config.exports.roots),
+        };
         let guard = guard(&config, &addresses, &tokens, &rates, &metrics);
         let (router, routers) = watch::channel(guard.before(http::router(state)));
         let (certificate, certificates) = watch::channel(certificate);
@@ -185,6 +194,7 @@ impl Daemon {
             jobs,
             tokens,
             metrics,
+            compat,
             rates: watch::Sender::new(rates),
             router,
             certificate,
@@ -215,6 +225,7 @@ impl Daemon {
             jobs: self.jobs.clone(),
             tokens: Some(self.tokens.clone()),
             metrics: self.metrics.clone(),
+            compat: self.compat.with_roots(&config.exports.roots),
         };
         self.rates.send_replace(rates);
         self.certificate.send_replace(certificate);

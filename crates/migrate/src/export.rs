@@ -49,9 +49,9 @@ use package::Package;
 use plan::Plan;
 use snapshot::{Held, Wanted};
 
-pub(crate) use package::umask;
 pub use crate::power::Shutdown;
 pub use disks::DiskChoice;
+pub(crate) use package::umask;
 pub use snapshot::{Consistency, SnapshotPolicy, SnapshotReport};
 
 /// How long a stop waits for the server to end what gives a VM back: a merge that it has begun, a medium on its

@@ -8,14 +8,17 @@ mod options;
 pub use options::ExportOptions;
 
 use secrecy::SecretString;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::document::{Fields, IllTyped, Node};
 use super::text;
 
 /// What a job is; empty and absent are the same. The times are texts as they stand in replies.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+///
+/// It is kept with the job, so what an older version kept has to stay readable: fields are only added.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct JobDefinition {
     /// The job's id; empty when the daemon is to make one.
     pub id: String,
@@ -67,7 +70,8 @@ pub struct JobDefinition {
 }
 
 /// A vCenter that a job names.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Vcenter {
     /// Host, host and port, or URL, without user and password.
     pub server: String,
@@ -199,6 +203,8 @@ mod tests {
         assert_eq!(submitted.password.as_ref().unwrap().expose_secret(), "hidden-3");
         assert!(submitted.address_had_user);
         assert!(!format!("{submitted:?}").contains("hidden"));
+        let kept = serde_json::to_string(&submitted.definition).unwrap();
+        assert_eq!(serde_json::from_str::<JobDefinition>(&kept).unwrap(), submitted.definition);
         assert_eq!(
             serde_json::to_value(&submitted.definition).unwrap(),
             json!({

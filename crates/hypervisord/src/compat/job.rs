@@ -164,17 +164,17 @@ fn path_of(report: &Report, name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::{json, to_value};
 
     use super::*;
 
-    pub(super) fn view() -> View {
+    pub(in super::super) fn view() -> View {
         View { now: "2026-02-03T01:00:30Z".parse().unwrap(), zone: TimeZone::fixed(jiff::tz::offset(1)) }
     }
 
     /// A running job of two disks, as `/api/v1` shows it, with `changes` in it.
-    pub(super) fn picture(changes: serde_json::Value) -> hyper_api::Job {
+    pub(in super::super) fn picture(changes: serde_json::Value) -> hyper_api::Job {
         let mut job = json!({
             "id": "5c1f0b7e-9a3d-4e52-8d0c-3f0c9f3e2a11", "revision": 7,
             "spec": {"vm": "web01", "output": "/out"}, "state": "running", "phase": "copying",

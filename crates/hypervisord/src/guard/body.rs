@@ -9,11 +9,8 @@ use axum::http::{Uri, header};
 use http_body_util::LengthLimitError;
 use hyper_api::{Problem, ProblemKind};
 
-use crate::http::BODY_BYTES_MAX;
+use crate::http::{BODY_BYTES_MAX, COMPAT_BODY_BYTES_MAX};
 use crate::problems::refusal;
-
-/// The largest request to a compatibility route (contract B.1).
-const COMPAT_BODY_BYTES_MAX: usize = 10 << 20;
 
 /// Longest wait for a whole body: 10 MiB at 350 kB/s, which any client of ours has.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);

@@ -5,7 +5,6 @@ use axum::extract;
 use axum::http::header;
 use axum::response::IntoResponse;
 use hyper_api::{JobState, ProblemKind, Role};
-use jiff::ZonedDateTime;
 
 use super::reply::Refusal;
 use super::{Need, Route, State};
@@ -21,17 +20,10 @@ const STATES: [JobState; 5] =
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/health", Need::Nothing, health).compat(),
         Route::get("/healthz", Need::Nothing, healthz),
         Route::get("/readyz", Need::Nothing, readyz),
         Route::get(METRICS_PATH, Need::Role(Role::Read), scrape),
     ]
-}
-
-/// Answers older clients in their form: local time with a numeric offset and six digits.
-async fn health() -> Json<serde_json::Value> {
-    let now = ZonedDateTime::now().strftime("%Y-%m-%dT%H:%M:%S.%6f%:z").to_string();
-    Json(serde_json::json!({ "status": "healthy", "timestamp": now }))
 }
 
 async fn healthz() -> Json<serde_json::Value> {

@@ -1,10 +1,8 @@
 //! Errors as replies.
 
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use hyper_api::{PROBLEM_MEDIA_TYPE, Problem, ProblemKind};
-
-use crate::problems::problem;
+use hyper_api::{PROBLEM_MEDIA_TYPE, Problem};
 
 /// A problem as a reply: its status, its media type, itself as JSON.
 #[derive(Debug)]
@@ -28,12 +26,4 @@ impl IntoResponse for Refusal {
         (status, [(header::CONTENT_TYPE, PROBLEM_MEDIA_TYPE)], axum::Json(self.0).into_response().into_body())
             .into_response()
     }
-}
-
-pub(super) async fn no_such_route(method: Method, uri: Uri) -> Refusal {
-    problem(ProblemKind::NotFound, format!("{method} {}: there is no such route", uri.path())).into()
-}
-
-pub(super) async fn no_such_method(method: Method, uri: Uri) -> Refusal {
-    problem(ProblemKind::Method, format!("{method} {}: the route does not take this method", uri.path())).into()
 }

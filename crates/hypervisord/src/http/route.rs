@@ -4,12 +4,16 @@
 //! the same list: a route without a word about who may call it cannot be written.
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use hyper_api::Role;
 
 use super::State;
+
+/// The largest request to a route for older clients: a file of many jobs (contract B.1).
+pub(crate) const COMPAT_BODY_BYTES_MAX: usize = 10 << 20;
 
 /// What it takes to call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +50,11 @@ impl Route {
         Self { method: Method::DELETE, path, need, compat: false, handler: on(MethodFilter::DELETE, handler) }
     }
 
-    /// Makes it one of the routes for older clients, which the configuration may open to callers on this machine
-    /// that can send no token.
+    /// Makes it one of the routes for older clients: what they send may be larger, and the configuration may open
+    /// it to callers on this machine that can send no token.
     #[must_use]
-    pub fn compat(mut self) -> Self {
-        self.compat = true;
-        self
+    pub fn compat(self) -> Self {
+        Self { compat: true, handler: self.handler.layer(DefaultBodyLimit::max(COMPAT_BODY_BYTES_MAX)), ..self }
     }
 
     /// Returns true for a route for older clients.

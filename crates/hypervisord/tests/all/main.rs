@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
 
+mod compat;
 mod daemon;
 mod guard;
 mod jobs;
@@ -13,3 +14,4 @@ mod service;
 mod tls;
 mod twin;
 mod units;
+mod websocket;

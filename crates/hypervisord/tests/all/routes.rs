@@ -70,7 +70,7 @@ async fn wrong_requests_are_problems_with_the_status_of_the_table() {
     let daemon = Daemon::over(&Twin::new()).await;
     let huge = format!(r#"{{"vm":"{}","output":"/x"}}"#, "x".repeat(100_000));
     for (method, path, body, status, kind) in [
-        ("GET", "/nowhere", "", 404, ProblemKind::NotFound),
+        ("GET", "/api/v1/nowhere", "", 404, ProblemKind::NotFound),
         ("DELETE", "/api/v1/jobs", "", 405, ProblemKind::Method),
         ("GET", "/api/v1/jobs/none", "", 404, ProblemKind::NotFound),
         ("GET", "/api/v1/jobs/none/events", "", 404, ProblemKind::NotFound),

@@ -1,6 +1,6 @@
 //! The options of an export, as older callers name them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::super::document::{Fields, IllTyped};
@@ -34,7 +34,8 @@ const OTHER_TEXTS: [&str; 7] = [
 const OTHER_NUMBERS: [&str; 2] = ["hyper2kvm_poll_interval", "hyper2kvm_daemon_timeout"];
 
 /// How to export; an absent field leaves it to the daemon.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ExportOptions {
     /// Connections of the whole job; 0 leaves it to the daemon.
     #[serde(skip_serializing_if = "Option::is_none")]

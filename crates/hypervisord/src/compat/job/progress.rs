@@ -77,6 +77,11 @@ impl JobProgress {
         }
     }
 
+    /// Returns the percentage without what is behind its point.
+    pub fn whole_percent(&self) -> u8 {
+        (0..=100).rev().find(|percent| f64::from(*percent) <= self.percent_complete).unwrap_or(0)
+    }
+
     /// Returns the ten fields that the SDK reads, all of them there.
     fn whole(&self) -> Whole {
         let unknown = self.estimated_remaining.is_empty();

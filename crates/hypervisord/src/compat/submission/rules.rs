@@ -10,6 +10,7 @@ use hyper_api::ExportSpec;
 use migrate::names::file_name;
 
 use super::super::definition::{ExportOptions, JobDefinition, Submitted};
+use super::super::source::Wanted;
 use super::super::{id, text};
 
 /// The formats that an export can be written in.
@@ -67,8 +68,18 @@ impl Rules<'_> {
         if !METHODS.contains(&definition.export_method.as_str()) {
             return Err(format!("unknown export method {:?}", definition.export_method));
         }
-        let has_login = password.is_some() || address_had_user || !user_of(&definition).is_empty();
-        self.check_source(&definition, has_login)?;
+        let vcenter = definition.vcenter.as_ref();
+        let wanted = Wanted {
+            addresses: vec![&definition.vcenter_url, vcenter.map_or("", |vcenter| &vcenter.server)],
+            has_login: password.is_some()
+                || address_had_user
+                || !definition.username.is_empty()
+                || vcenter.is_some_and(|vcenter| !vcenter.username.is_empty()),
+        };
+        wanted.check(self.source)?;
+        if !definition.datacenter.is_empty() && !definition.vm_path.starts_with('/') {
+            return Err("a datacenter for a relative VM path is not built yet; write the path from the root".to_owned());
+        }
         if let Some(options) = &definition.options {
             check_options(options)?;
         }
@@ -82,29 +93,6 @@ impl Rules<'_> {
         let remove_cdrom = definition.options.as_ref().is_some_and(|options| options.remove_cdrom == Some(true));
         let spec = ExportSpec { vm: definition.vm_path.clone(), output, remove_cdrom, ..ExportSpec::default() };
         Ok(Accepted { definition, spec, notes })
-    }
-
-    /// The daemon has one source. A job that names it is welcome; one with a login of its own would have to be
-    /// done with that login, and is not.
-    fn check_source(&self, definition: &JobDefinition, has_login: bool) -> Result<(), String> {
-        if has_login {
-            return Err("a job with its own user or password for vCenter is not built yet; leave them out to use \
-                        the login that the daemon is configured with"
-                .to_owned());
-        }
-        let server = definition.vcenter.as_ref().map_or("", |vcenter| &vcenter.server);
-        for address in [definition.vcenter_url.as_str(), server] {
-            if !address.is_empty() && authority(address) != authority(self.source) {
-                return Err(format!(
-                    "it names the server {address}, but brings no login for it; the daemon's own is for {} alone",
-                    self.source
-                ));
-            }
-        }
-        if !definition.datacenter.is_empty() && !definition.vm_path.starts_with('/') {
-            return Err("a datacenter for a relative VM path is not built yet; write the path from the root".to_owned());
-        }
-        Ok(())
     }
 
     fn output(&self, definition: &JobDefinition) -> Result<PathBuf, String> {
@@ -211,23 +199,6 @@ fn notes(definition: &JobDefinition) -> Vec<String> {
     notes
 }
 
-fn user_of(definition: &JobDefinition) -> &str {
-    let inner = definition.vcenter.as_ref().map_or("", |vcenter| &vcenter.username);
-    if definition.username.is_empty() { inner } else { &definition.username }
-}
-
-/// Returns host and port of an address in any of its forms, so that two can be compared.
-fn authority(address: &str) -> String {
-    let (scheme, rest) = address.split_once("://").unwrap_or(("https", address));
-    let rest = rest.split(['/', '?', '#']).next().unwrap_or(rest).to_ascii_lowercase();
-    let behind_brackets = rest.rfind(']').map_or(0, |at| at + 1);
-    if rest[behind_brackets..].contains(':') {
-        return rest;
-    }
-    let port = if scheme.eq_ignore_ascii_case("http") { 80 } else { 443 };
-    format!("{rest}:{port}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::read;
@@ -311,10 +282,10 @@ mod tests {
             (r#""vcenter_url":"other""#, "names the server other"),
             (r#""vcenter":{"server":"vc:8443"}"#, "names the server vc:8443"),
             (r#""vcenter_url":"http://vc""#, "names the server http://vc"),
-            (r#""vcenter":{"server":"vc","username":"u","password":"hidden"}"#, "own user or password"),
-            (r#""username":"u""#, "own user or password"),
-            (r#""password":"hidden""#, "own user or password"),
-            (r#""vcenter_url":"https://u:hidden@vc""#, "own user or password"),
+            (r#""vcenter":{"server":"vc","username":"u","password":"hidden"}"#, "user or a password of its own"),
+            (r#""username":"u""#, "user or a password of its own"),
+            (r#""password":"hidden""#, "user or a password of its own"),
+            (r#""vcenter_url":"https://u:hidden@vc""#, "user or a password of its own"),
         ] {
             let rejected = accept(&format!(r#"{{"vm_path":"a","output_path":"/x",{field}}}"#)).unwrap_err();
             assert!(rejected.contains(why) && !rejected.contains("hidden"), "{rejected}");
