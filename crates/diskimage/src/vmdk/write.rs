@@ -93,6 +93,14 @@ impl Options {
     pub fn new(stream: StreamOptions) -> Self {
         Self { stream, workers: None }
     }
+
+    /// Checks that a disk can be so, before anything is written.
+    ///
+    /// # Errors
+    /// `Misuse` and `Limit`.
+    pub fn check(&self) -> Result<()> {
+        plan(self).map(drop)
+    }
 }
 
 /// What a finished disk has.
