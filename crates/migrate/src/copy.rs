@@ -14,7 +14,9 @@
 //! compared, chunks of zeros are told to the sink again. A chunk that is not what the journal says
 //! is copied anew.
 //!
-//! An ascending sink gets one worker, which goes on where the sink says.
+//! An ascending sink gets one worker, which goes on where the sink says. A commit may cover bytes that were
+//! written while it ran, and of which the journal does not know: they are read from the source again
+//! and compared with what the sink has, because it cannot go back.
 //!
 //! Deliberately absent: networks (retries, budgets and limits are the transfer engine's), the choice of
 //! files and formats, and [`Sink::finish`], which is the caller's.
@@ -116,8 +118,8 @@ impl std::fmt::Debug for Ends<'_> {
 ///
 /// # Errors
 /// [`ErrorKind::Cancelled`]; [`ErrorKind::Bounds`] when source and journal disagree about the length;
-/// [`ErrorKind::Checkpoint`] when an ascending sink holds what the journal does not say, which only a
-/// start anew mends; else what source, sink or journal fail with.
+/// [`ErrorKind::Checkpoint`] when an ascending sink holds something else than journal or source say, which
+/// only a start anew mends; else what source, sink or journal fail with.
 pub fn copy<S: Store>(
     ends: &Ends<'_>,
     journal: &mut Journal<S>,

@@ -120,6 +120,36 @@ fn an_ascending_sink_gets_everything_in_order_and_goes_on_where_it_was() {
 }
 
 #[test]
+fn what_an_ascending_sink_took_beside_a_commit_is_compared_and_not_written_again() {
+    let content = content();
+    let source = MemoryRangeSource::new(content.clone());
+    // The first part ends in data, the second goes into the chunks of zeros.
+    for (stopped, beside) in [(20_000, 7_000), (30_000, 60_000)] {
+        for right in [true, false] {
+            let (target, store) = (MemoryTarget::ascending(), MemoryStore::default());
+            live(&source, &target, &store, &often(1), &stop_after(stopped)).unwrap_err();
+            let (mut journal, recovered) = Journal::open(store.clone()).unwrap();
+            let sink = target.reopen(&recovered.checkpoints).unwrap();
+            let Order::Ascending { next } = sink.order() else { panic!("an ascending sink") };
+            let mut bytes = content[usize::try_from(next).unwrap()..][..beside].to_vec();
+            *bytes.last_mut().unwrap() ^= u8::from(!right);
+            sink.write_at(next, &bytes).unwrap();
+            let checkpoint = sink.commit().unwrap();
+            journal.append(&Commit { entries: Vec::new(), checkpoint }).unwrap();
+            drop(sink);
+            let outcome = live(&source, &target, &store, &often(1), &never);
+            if right {
+                assert!(outcome.unwrap().kept_bytes > 0);
+                assert!(target.contents() == content);
+                assert_eq!(inspect(&store.contents()).unwrap().progress.digest(), digest(&content));
+            } else {
+                assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Checkpoint, "{stopped}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_copy_that_is_stopped_and_crashes_again_and_again_ends_right_and_keeps_what_was_committed() {
     let content = content();
     let source = MemoryRangeSource::without_map(content.clone());

@@ -45,11 +45,12 @@ impl Shared<'_> {
         let chunks = self.start.chunks();
         let range = chunks.range(first).start..chunks.range(first + count - 1).end;
         let len_bytes = range.end - range.start;
-        match self.ends.sink.order() {
-            // What lies before is there, and the journal says that it is zeros.
-            Order::Ascending { next } if next >= range.end => {}
-            Order::Ascending { next } if next > range.start => self.ends.sink.write_zeroes(next, range.end - next)?,
-            _ => self.ends.sink.write_zeroes(range.start, len_bytes)?,
+        let ahead = self.ahead(range.start, len_bytes);
+        if kept < count {
+            self.compare_zeroes(range.start, ahead)?;
+        }
+        if ahead < len_bytes {
+            self.ends.sink.write_zeroes(range.start + ahead, len_bytes - ahead)?;
         }
         self.observer.settled(len_bytes, Settled::Zero);
         if kept < count {
@@ -89,11 +90,15 @@ impl Shared<'_> {
     fn piece(&self, offset: u64, len_bytes: u64, zero: bool, slot: &Slot, buffer: &mut [u8]) -> Result<()> {
         self.ends.cancel.check(DOING)?;
         let piece = &mut buffer[..usize::try_from(len_bytes).unwrap_or(PIECE_BYTES)];
+        let ahead = self.ahead(offset, len_bytes);
         if zero {
-            self.ends.sink.write_zeroes(offset, len_bytes)?;
+            self.compare_zeroes(offset, ahead)?;
+            self.ends.sink.write_zeroes(offset + ahead, len_bytes - ahead)?;
         } else {
             self.ends.source.read_range(offset, piece)?;
-            self.ends.sink.write_at(offset, piece)?;
+            let (there, new) = piece.split_at(usize::try_from(ahead).unwrap_or(PIECE_BYTES));
+            self.compare(offset, there)?;
+            self.ends.sink.write_at(offset + ahead, new)?;
         }
         // Only now, after the write has returned, may a commit claim the bytes.
         if let Some(work) = lock_slot(slot).as_mut() {
@@ -122,34 +127,73 @@ impl Shared<'_> {
     fn kept_part(&self, index: u64, kept: Option<ChunkState>, buffer: &mut [u8]) -> Result<ChunkHasher> {
         let start = self.start.chunks().range(index).start;
         let kept_bytes = kept.map_or(0, |kept| kept.len_bytes);
-        let ascending = match self.ends.sink.order() {
-            Order::Any => None,
-            Order::Ascending { next } => Some(next.saturating_sub(start)),
-        };
-        // An ascending sink cannot go back: what it has and the journal has must be one.
-        let there = ascending.unwrap_or(kept_bytes).min(self.start.chunks().len_bytes(index));
         let mut hasher = ChunkHasher::new();
-        while hasher.len_bytes() < there {
+        if self.has_less_than(start + kept_bytes) {
+            return Err(other_than_journaled(start));
+        }
+        while hasher.len_bytes() < kept_bytes {
             self.ends.cancel.check(DOING)?;
-            let len = (there - hasher.len_bytes()).min(PIECE_BYTES as u64);
+            let len = (kept_bytes - hasher.len_bytes()).min(PIECE_BYTES as u64);
             let piece = &mut buffer[..usize::try_from(len).unwrap_or(PIECE_BYTES)];
             self.ends.sink.read_at(start + hasher.len_bytes(), piece)?;
             hasher.update(piece);
         }
-        let right = kept.is_none_or(|kept| hasher.len_bytes() == kept.len_bytes && hasher.value() == kept.value);
-        let right = right && hasher.len_bytes() == kept_bytes;
+        let right = kept.is_none_or(|kept| hasher.value() == kept.value);
         let mut state = self.lock();
         if right {
             state.copied.kept_bytes += kept_bytes;
             return Ok(hasher);
         }
         state.copied.wrong_bytes += kept_bytes;
-        if ascending.is_some() {
-            let context = format!("go on with a disk: its bytes from {start} on are not what the journal says");
-            return Err(Error::new(ErrorKind::Checkpoint, context));
+        match self.ends.sink.order() {
+            Order::Any => Ok(ChunkHasher::new()),
+            // It cannot go back.
+            Order::Ascending { .. } => Err(other_than_journaled(start)),
         }
-        Ok(ChunkHasher::new())
     }
+
+    /// Returns how many bytes from `offset` on an ascending sink has already, which cannot be written again.
+    ///
+    /// The journal does not have them: they were written while the last commit ran.
+    fn ahead(&self, offset: u64, len_bytes: u64) -> u64 {
+        match self.ends.sink.order() {
+            Order::Any => 0,
+            Order::Ascending { next } => next.saturating_sub(offset).min(len_bytes),
+        }
+    }
+
+    fn has_less_than(&self, end: u64) -> bool {
+        matches!(self.ends.sink.order(), Order::Ascending { next } if next < end)
+    }
+
+    /// Checks that the sink has `bytes` at `offset`.
+    fn compare(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let mut found = vec![0; bytes.len()];
+        self.ends.sink.read_at(offset, &mut found)?;
+        if found == bytes { Ok(()) } else { Err(other_than_journaled(offset)) }
+    }
+
+    /// Checks that the sink has zeros.
+    fn compare_zeroes(&self, offset: u64, len_bytes: u64) -> Result<()> {
+        let zeroes = vec![0; usize::try_from(len_bytes).unwrap_or(PIECE_BYTES).min(PIECE_BYTES)];
+        let mut done = 0;
+        while done < len_bytes {
+            self.ends.cancel.check(DOING)?;
+            let len = (len_bytes - done).min(PIECE_BYTES as u64);
+            self.compare(offset + done, &zeroes[..usize::try_from(len).unwrap_or(PIECE_BYTES)])?;
+            done += len;
+        }
+        Ok(())
+    }
+}
+
+/// What an ascending sink has is not what it should have. It cannot be written again.
+fn other_than_journaled(offset: u64) -> Error {
+    let context = format!("go on with a disk: its bytes from {offset} on are not what the journal says");
+    Error::new(ErrorKind::Checkpoint, context)
 }
 
 /// Counts a worker out.
