@@ -1,7 +1,7 @@
 //! Disk images as targets of a transfer: the writers of [`diskimage`] behind [`transfer::Sink`].
 //!
 //! ```text
-//!  ImageTarget ── create, reopen ──► Qcow2Sink │ RawSink ──► writer of diskimage ──► Output
+//!  ImageTarget ── create, reopen ──► RawSink, Qcow2Sink, StreamSink ─► writer of diskimage ──► Output
 //!    │ Format   what is written         the contract of transfer::sink
 //!    └ Place    where: a file, a device, memory in tests
 //! ```
@@ -18,13 +18,18 @@ mod image;
 mod place;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use diskimage::output::Output;
+use diskimage::parallel::Workers;
 use diskimage::qcow2::write as qcow2;
 use diskimage::raw::write as raw;
+use diskimage::vmdk::grain::Level;
+use diskimage::vmdk::stream_write::StreamOptions;
+use diskimage::vmdk::write as vmdk;
 use transfer::{Checkpoint, Result, Sink, Target};
 
-pub use image::{Qcow2Sink, RawSink};
+pub use image::{Qcow2Sink, RawSink, StreamSink};
 pub use place::{DevicePlace, FilePlace, Place};
 
 /// What a disk is written as.
@@ -39,6 +44,11 @@ pub enum Format {
         cluster_bytes: u64,
         /// Whether and how clusters are compressed.
         compression: Option<qcow2::Compression>,
+    },
+    /// The VMDK of packages: compressed, in order.
+    StreamOptimized {
+        /// How hard grains are compressed.
+        level: Level,
     },
 }
 
@@ -55,6 +65,7 @@ impl Format {
         match self {
             Self::Raw => "raw",
             Self::Qcow2 { .. } => "qcow2",
+            Self::StreamOptimized { .. } => "vmdk",
         }
     }
 
@@ -68,6 +79,7 @@ impl Format {
             Self::Qcow2 { cluster_bytes, compression } => {
                 qcow2_options(capacity_bytes, cluster_bytes, compression).check()
             }
+            Self::StreamOptimized { level } => Stream::default().options(capacity_bytes, level).check(),
         };
         checked.map_err(|reason| error::of_opening(self.name(), reason))
     }
@@ -77,6 +89,7 @@ impl Format {
     pub fn parameters(self) -> BTreeMap<String, String> {
         match self {
             Self::Raw => BTreeMap::new(),
+            Self::StreamOptimized { level } => [("level".to_owned(), format!("{level:?}"))].into(),
             Self::Qcow2 { cluster_bytes, compression } => {
                 let compression = match compression {
                     None => "none",
@@ -95,18 +108,53 @@ fn qcow2_options(capacity_bytes: u64, cluster_bytes: u64, compression: Option<qc
     qcow2::Options { cluster_bytes, compression, ..qcow2::Options::new(capacity_bytes) }
 }
 
+/// What a stream says of itself, and who compresses it. Over the lives of a target the first two stay as
+/// they are.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// Content id, for the descriptor: another for each content.
+    pub content_id: u32,
+    /// Name of the file, for the descriptor.
+    pub file_name: String,
+    /// The threads that compress; without any, the one that writes does.
+    pub workers: Option<Arc<Workers>>,
+}
+
+impl Default for Stream {
+    /// Returns a stream without a name of its own.
+    fn default() -> Self {
+        Self { content_id: 0, file_name: "disk.vmdk".to_owned(), workers: None }
+    }
+}
+
+impl Stream {
+    fn options(&self, capacity_bytes: u64, level: Level) -> vmdk::Options {
+        // The format can express neither; the name is only for people.
+        let name = self.file_name.replace(|letter: char| letter == '"' || letter.is_control(), "_");
+        let stream = StreamOptions { level, ..StreamOptions::new(capacity_bytes, self.content_id, name) };
+        vmdk::Options { workers: self.workers.clone(), ..vmdk::Options::new(stream) }
+    }
+}
+
 /// A disk of one size, in one format, at one place.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ImageTarget<P> {
     place: P,
     format: Format,
     capacity_bytes: u64,
+    stream: Stream,
 }
 
 impl<P: Place> ImageTarget<P> {
     /// Names the target; nothing is opened yet.
     pub fn new(place: P, format: Format, capacity_bytes: u64) -> Self {
-        Self { place, format, capacity_bytes }
+        Self { place, format, capacity_bytes, stream: Stream::default() }
+    }
+
+    /// Says what a stream needs beyond that; other formats have no use for it.
+    #[must_use]
+    pub fn with_stream(self, stream: Stream) -> Self {
+        Self { stream, ..self }
     }
 
     /// Makes a sink, from nothing when there are no checkpoints.
@@ -126,6 +174,10 @@ impl<P: Place> ImageTarget<P> {
             Format::Qcow2 { cluster_bytes, compression } => {
                 let options = qcow2_options(capacity_bytes, cluster_bytes, compression);
                 Box::new(Qcow2Sink::new(qcow2::Qcow2Writer::reopen(output, &options, &checkpoints)?, name))
+            }
+            Format::StreamOptimized { level } => {
+                let options = self.stream.options(capacity_bytes, level);
+                Box::new(StreamSink::new(vmdk::VmdkWriter::reopen(output, &options, &checkpoints)?, name))
             }
         })
     }

@@ -3,17 +3,19 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
+use diskimage::parallel::Workers;
+use sha2::{Digest as _, Sha256};
 use transfer::journal::{Header, Store as _, inspect, is_journal};
 
 use super::names::{Names, stands_there};
+use super::resume::Done;
 use super::source::{Source, digest};
 use super::{Job, Report, error};
 use crate::copy::{Copied, JournalFile};
-use crate::sink::{FilePlace, ImageTarget};
+use crate::sink::{FilePlace, Format, ImageTarget, Stream};
 use crate::{Error, ErrorKind, Result};
-
-use super::resume::Done;
 
 /// What of a conversion lies there.
 enum Found {
@@ -37,6 +39,7 @@ pub(super) fn convert(job: &Job<'_>, path: &Path) -> Result<Report> {
         Ok(Found::Work) => {
             let place = FilePlace::new(&names.part);
             let target = ImageTarget::new(place, job.options.format, header.source.capacity_bytes);
+            let target = target.with_stream(stream(job, &names, &header)?);
             let done = job.run(&target, &mut journal, &header)?;
             names.publish(job.options.replace)?;
             done
@@ -68,6 +71,26 @@ pub(super) fn convert(job: &Job<'_>, path: &Path) -> Result<Report> {
     })
 }
 
+/// Returns what a stream needs. Its content id follows what the journal knows of the source, so that it is
+/// the same in each life of a conversion, and another once the source was written to.
+fn stream(job: &Job<'_>, names: &Names, header: &Header) -> Result<Stream> {
+    if !matches!(job.options.format, Format::StreamOptimized { .. }) {
+        return Ok(Stream::default());
+    }
+    let mut hasher = Sha256::new();
+    for file in &header.source.files {
+        hasher.update(format!("{}\n{}\n{}\n", file.name, file.size_bytes, file.modified));
+    }
+    let [a, b, c, d, ..] = <[u8; 32]>::from(hasher.finalize());
+    // The two highest values mean "none".
+    let content_id = u32::from_le_bytes([a, b, c, d]) & 0x7fff_ffff;
+    let threads = job.options.copy.workers;
+    let workers = Workers::start(threads, threads.saturating_mul(Workers::BUDGET_BYTES_PER_THREAD))
+        .map_err(|reason| Error::new(ErrorKind::Internal, "start the threads that compress").with_source(reason))?;
+    let file_name = names.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(Stream { content_id, file_name, workers: Some(Arc::new(workers)) })
+}
+
 /// Looks at what has the names of this conversion, and refuses what is not ours.
 ///
 /// The journal comes into being before the partial file and goes after the renaming, so: with a
@@ -90,10 +113,11 @@ fn find(job: &Job<'_>, names: &Names, journal: &mut JournalFile, header: &Header
         let failed = |reason| error::of_target(&format!("remove {}", names.part.display()), reason);
         fs::remove_file(&names.part).map_err(failed)?;
     }
-    if image && !part {
-        if let Some(digest) = finished(job, names, &bytes, header) {
-            return Ok(Found::Finished(digest));
-        }
+    if image
+        && !part
+        && let Some(digest) = finished(job, names, &bytes, header)
+    {
+        return Ok(Found::Finished(digest));
     }
     if image && !replace {
         return Err(stands_there(&names.path));

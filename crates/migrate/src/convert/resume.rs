@@ -97,7 +97,6 @@ impl Job<'_> {
         meter.finishing();
         self.refuse_changed(header)?;
         sink.finish().map_err(failed)?;
-        drop(journal);
         // What is durable counts, not what this life remembers.
         let said = store.read().and_then(|bytes| inspect(&bytes)).map_err(failed)?;
         let digest = said.progress.digest().ok_or_else(|| {

@@ -5,6 +5,7 @@
 //! | full | full | |
 //! | checkpoint | checkpoint | |
 //! | truncated, corrupt, while it reads back | checkpoint | what a checkpoint covers is not there |
+//! | truncated, while it is finished | short | bytes of the disk were never written |
 //! | misuse, limit, while it is opened | bounds | no disk has this size or this cluster |
 //! | anything else | sink | |
 //!
@@ -22,6 +23,14 @@ pub(super) fn of_writing(doing: &str, name: &str, error: diskimage::Error) -> Er
         _ => ErrorKind::Sink,
     };
     Error::new(kind, format!("{doing} {name}")).with_source(error)
+}
+
+/// Translates the failure to finish the target `name`.
+pub(super) fn of_finishing(name: &str, error: diskimage::Error) -> Error {
+    match error.kind() {
+        From::Truncated => Error::new(ErrorKind::Short, format!("finish {name}")).with_source(error),
+        _ => of_writing("finish", name, error),
+    }
 }
 
 /// Translates the failure to create or to reopen the target `name`.

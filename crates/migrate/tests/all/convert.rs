@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use diskimage::qcow2::write::Compression;
+use diskimage::vmdk::grain::Level;
 use diskimage::vmdk::stream_write::{StreamOptions, StreamWriter};
 use migrate::convert::{self, Observer, Options, Phase, Progress, Report, Source, Target};
 use migrate::{Result, copy, sink::Format};
@@ -83,7 +84,7 @@ fn stream_of(raw: &Path, path: &Path) {
 
 /// Returns every format, cluster and compression that is written.
 fn formats() -> Vec<Format> {
-    let mut formats = vec![Format::Raw];
+    let mut formats = vec![Format::Raw, Format::StreamOptimized { level: Level::FASTEST }];
     for cluster_bytes in [64 << 10, 2 << 20] {
         let ways = [None, Some(Compression::Deflate), Some(Compression::Deflate12), Some(Compression::Zstd)];
         formats.extend(ways.map(|compression| Format::Qcow2 { cluster_bytes, compression }));

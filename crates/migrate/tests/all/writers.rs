@@ -6,6 +6,7 @@ mod conformance;
 mod kill;
 
 use diskimage::qcow2::write::Compression;
+use diskimage::vmdk::grain::Level;
 use migrate::sink::Format;
 
 /// Returns every format that is written, with a name.
@@ -14,6 +15,7 @@ fn formats() -> Vec<(&'static str, Format)> {
         ("raw", Format::Raw),
         ("qcow2", Format::qcow2(None)),
         ("deflate", Format::qcow2(Some(Compression::Deflate))),
+        ("vmdk", Format::StreamOptimized { level: Level::FASTEST }),
         ("zstd", Format::Qcow2 { cluster_bytes: 2 << 20, compression: Some(Compression::Zstd) }),
     ]
 }
