@@ -178,13 +178,13 @@ pub struct Limits {
     pub head_seconds: u32,
     /// Requests per second of one caller.
     pub requests_per_second: u32,
-    /// Wrong tokens per minute from one address.
-    pub wrong_tokens_per_minute: u32,
+    /// Refused requests per minute from one address.
+    pub refusals_per_minute: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 512, head_seconds: 10, requests_per_second: 200, wrong_tokens_per_minute: 30 }
+        Self { connections: 512, head_seconds: 10, requests_per_second: 200, refusals_per_minute: 30 }
     }
 }
 
@@ -238,7 +238,7 @@ mod tests {
         let Listen { socket, tcp, hosts } = Listen::default();
         let Auth { group, start_token, loopback, metrics } = Auth::default();
         let Exports { service_user, roots } = Exports::default();
-        let Limits { connections, head_seconds, requests_per_second, wrong_tokens_per_minute } = Limits::default();
+        let Limits { connections, head_seconds, requests_per_second, refusals_per_minute } = Limits::default();
         Config {
             state_dir: Config::default().state_dir,
             listen: Listen { socket, tcp, hosts },
@@ -253,7 +253,7 @@ mod tests {
                 known_hosts: Vec::new(),
             },
             exports: Exports { service_user, roots },
-            limits: Limits { connections, head_seconds, requests_per_second, wrong_tokens_per_minute },
+            limits: Limits { connections, head_seconds, requests_per_second, refusals_per_minute },
             log: Log { level: Level::Info },
         }
     }

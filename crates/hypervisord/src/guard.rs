@@ -111,13 +111,7 @@ impl Guard {
         }
         // Older clients ask for paths that there never were here, too.
         let compat = entry.map_or_else(|| compat::refusal::owns(request.uri().path()), |entry| entry.compat);
-        let caller = match self.recognise(way, request.headers(), compat) {
-            Err(problem) if problem.kind == ProblemKind::Unauthorized => {
-                // Only who is wrong is held up, so that nobody can lock others out of this address.
-                self.rates.wrong(way).map_or(Err(problem), Err)
-            }
-            recognised => recognised,
-        }?;
+        let caller = self.recognise(way, request.headers(), compat)?;
         self.rates.right(&caller.who)?;
         match entry.map(|entry| entry.need) {
             Some(Need::Role(role)) if caller.role < role => Err(refusal(
@@ -150,6 +144,8 @@ async fn pass(guard: &Guard, compat: bool, mut request: Request, next: Next) -> 
     let caller = match guard.admit(&request) {
         Ok(caller) => caller,
         Err(problem) => {
+            // Only who is wrong is held up, so that nobody can lock others out of this address.
+            let problem = guard.rates.wrong(request.extensions().get()).unwrap_or(problem);
             line.refused(&problem);
             return refused(problem, &asked);
         }

@@ -18,7 +18,6 @@ use anyhow::Context as _;
 use axum::Router;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -60,10 +59,13 @@ pub fn run(flags: &Flags, settings: Settings, given: Given, log: &logging::Handl
         }
         let configured = configured(&settings.config);
         let daemon = Daemon::start(settings.config, configured, given).await?;
+        // To the very end: what takes long there is a server that does not answer.
+        let alive = tokio::spawn(service::keep_alive());
         service::ready("serving");
         until_told(&daemon, flags, log).await?;
         service::stopping();
         daemon.stop().await;
+        alive.abort();
         Ok(())
     });
     runtime.shutdown_timeout(SHUTDOWN_TIME_MAX);
@@ -87,22 +89,12 @@ async fn until_told(daemon: &Daemon, flags: &Flags, log: &logging::Handle) -> an
     let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("watch for SIGHUP")?;
     let mut forget = tokio::time::interval(FORGET_PERIOD);
-    let mut watchdog = service::watchdog_period().map(|period| {
-        let mut ticks = tokio::time::interval(period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks
-    });
-    let mut live = async || match &mut watchdog {
-        Some(ticks) => drop(ticks.tick().await),
-        None => std::future::pending().await,
-    };
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => reload(daemon, flags, log),
             _ = forget.tick() => daemon.rates.borrow().forget(),
-            () = live() => service::alive(),
         }
     }
 }
@@ -111,9 +103,8 @@ async fn until_told(daemon: &Daemon, flags: &Flags, log: &logging::Handle) -> an
 fn reload(daemon: &Daemon, flags: &Flags, log: &logging::Handle) {
     service::reloading();
     let reloaded = config::load(flags, std::env::vars_os()).and_then(|settings| {
-        log.set_level(settings.config.log.level)?;
-        let configured = configured(&settings.config);
-        daemon.reload(&settings.config, configured)
+        daemon.reload(&settings.config, configured(&settings.config))?;
+        log.set_level(settings.config.log.level)
     });
     match reloaded {
         Ok(()) => {

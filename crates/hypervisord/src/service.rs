@@ -1,8 +1,7 @@
 //! What the daemon tells systemd. Where systemd does not listen, nothing happens.
 
-use std::time::Duration;
-
 use sd_notify::NotifyState;
+use tokio::time::MissedTickBehavior;
 
 /// Says that the daemon takes requests, and what it is doing.
 pub(crate) fn ready(status: &str) {
@@ -22,14 +21,17 @@ pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("giving VMs back")]);
 }
 
-/// Returns how often systemd wants to hear that the daemon lives: twice as often as it would end it.
-pub(crate) fn watchdog_period() -> Option<Duration> {
-    sd_notify::watchdog_enabled().map(|period| period / 2).filter(|period| !period.is_zero())
-}
-
-/// Says that the daemon lives.
-pub(crate) fn alive() {
-    tell(&[NotifyState::Watchdog]);
+/// Says again and again that the daemon lives, twice as often as systemd would end it for silence; returns at once
+/// where it would not.
+pub(crate) async fn keep_alive() {
+    let period = sd_notify::watchdog_enabled().map(|period| period / 2).filter(|period| !period.is_zero());
+    let Some(period) = period else { return };
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        tell(&[NotifyState::Watchdog]);
+    }
 }
 
 fn tell(state: &[NotifyState<'_>]) {

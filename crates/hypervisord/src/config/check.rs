@@ -27,7 +27,7 @@ pub(super) fn check(config: &Config) -> anyhow::Result<()> {
         ("connections", limits.connections),
         ("head_seconds", limits.head_seconds),
         ("requests_per_second", limits.requests_per_second),
-        ("wrong_tokens_per_minute", limits.wrong_tokens_per_minute),
+        ("refusals_per_minute", limits.refusals_per_minute),
     ] {
         ensure!(value > 0, "read limits.{name}: nothing works with 0");
     }

@@ -140,9 +140,10 @@ pub const KEYS: &[Key] = &[
         "Requests per second of one caller, with as many again in a burst.",
     ),
     key(
-        "limits.wrong_tokens_per_minute",
+        "limits.refusals_per_minute",
         Kind::Number,
-        "Wrong tokens per minute from one address; then it has to wait.",
+        "Requests per minute from one address that are refused with a reason and a line in the log, such as\n\
+         for a wrong token; more are told that they are too many.",
     ),
     key(
         "log.level",

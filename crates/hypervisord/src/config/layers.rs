@@ -209,6 +209,9 @@ impl Layers {
     /// Sets one key from a text. The text is not repeated in errors: nobody knows what was put there.
     fn set(&mut self, name: &'static str, text: &str, origin: Origin) -> anyhow::Result<()> {
         let key = KEYS.iter().find(|key| key.name == name).with_context(|| format!("find the setting {name}"))?;
+        // Older service files have it in any case.
+        let lower = text.to_ascii_lowercase();
+        let text = if name == "log.level" { &lower } else { text };
         let value = value(key.kind, text).with_context(|| format!("read {name} from {origin}"))?;
         let (section, leaf) = name.rsplit_once('.').unwrap_or(("", name));
         let table = match section {
@@ -273,7 +276,7 @@ mod tests {
 
     #[test]
     fn older_variables_count_and_ours_count_before_them() {
-        let older = [("DAEMON_ADDR", "127.0.0.1:9"), ("LOG_LEVEL", "error"), ("DOWNLOAD_WORKERS", "4")];
+        let older = [("DAEMON_ADDR", "127.0.0.1:9"), ("LOG_LEVEL", "ERROR"), ("DOWNLOAD_WORKERS", "4")];
         let settings = loaded("", &older, &Flags::default()).unwrap();
         assert_eq!(settings.config.listen.tcp, ["127.0.0.1:9"]);
         assert_eq!(settings.config.log.level, Level::Error);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::{Uri, header};
+use axum::http::{Method, Uri, header};
 use http_body_util::LengthLimitError;
 use hyper_api::{Problem, ProblemKind};
 
@@ -36,7 +36,8 @@ pub(super) fn refuse_secrets_in(uri: &Uri) -> Result<(), Box<Problem>> {
 pub(super) async fn whole(request: Request, compat: bool) -> Result<Request, Box<Problem>> {
     let most = if compat { COMPAT_BODY_BYTES_MAX } else { BODY_BYTES_MAX };
     let too_large = || refusal(ProblemKind::TooLarge, format!("receive the request: it has more than {most} bytes"));
-    let upgrade = request.headers().contains_key(header::UPGRADE);
+    // What goes over an upgraded connection is no body.
+    let upgrade = request.method() == Method::GET && request.headers().contains_key(header::UPGRADE);
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| usize::try_from(length).map_or(true, |length| length > most)) {
         return Err(too_large());

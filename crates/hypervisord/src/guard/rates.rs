@@ -11,7 +11,7 @@ use crate::config::Limits;
 use crate::listen::Way;
 use crate::problems::refusal;
 
-/// The rates of callers, and of those who come with a wrong token.
+/// The rates of callers, and of those who are refused.
 pub(crate) struct Rates {
     callers: DefaultKeyedRateLimiter<Key>,
     wrong: DefaultKeyedRateLimiter<IpAddr>,
@@ -38,7 +38,7 @@ impl Rates {
         let often = at_least_one(limits.requests_per_second);
         Self {
             callers: RateLimiter::keyed(Quota::per_second(often).allow_burst(often.saturating_add(often.get()))),
-            wrong: RateLimiter::keyed(Quota::per_minute(at_least_one(limits.wrong_tokens_per_minute))),
+            wrong: RateLimiter::keyed(Quota::per_minute(at_least_one(limits.refusals_per_minute))),
         }
     }
 
@@ -54,9 +54,9 @@ impl Rates {
         self.callers.check_key(&key).map_err(|_| often())
     }
 
-    /// Counts a request of somebody who is not known; returns what to say when it was one too many.
-    pub(super) fn wrong(&self, way: &Way) -> Option<Box<Problem>> {
-        let Way::Tcp(address) = way else { return None };
+    /// Counts a request that was refused; returns what to say when it was one too many.
+    pub(super) fn wrong(&self, way: Option<&Way>) -> Option<Box<Problem>> {
+        let Some(Way::Tcp(address)) = way else { return None };
         let often = || refusal(ProblemKind::TooMany, "take the request: too many wrong ones came from this address");
         self.wrong.check_key(&neighbourhood(address.ip())).is_err().then(often)
     }
@@ -82,15 +82,15 @@ mod tests {
 
     #[test]
     fn each_caller_has_a_rate_of_their_own() {
-        let rates = Rates::new(&Limits { requests_per_second: 1, wrong_tokens_per_minute: 2, ..Limits::default() });
+        let rates = Rates::new(&Limits { requests_per_second: 1, refusals_per_minute: 2, ..Limits::default() });
         let user = |uid| Who::Peer { uid, gid: 0, groups: Vec::new() };
         // More than a second's worth and its burst: whatever the clock does meanwhile, some of these are too many.
         let refused = (0..100).filter(|_| rates.right(&user(1)).is_err()).count();
         assert!(refused > 0);
         rates.right(&user(2)).unwrap();
         let way = |ip: [u8; 4]| Way::Tcp((ip, 1).into());
-        assert!((0..100).any(|_| rates.wrong(&way([127, 0, 0, 1])).is_some()));
-        assert!(rates.wrong(&way([127, 0, 0, 2])).is_none());
+        assert!((0..100).any(|_| rates.wrong(Some(&way([127, 0, 0, 1]))).is_some()));
+        assert!(rates.wrong(Some(&way([127, 0, 0, 2]))).is_none());
     }
 
     #[test]

@@ -54,6 +54,8 @@ impl Guarded {
         config.listen.socket = folder.path().join("run/socket");
         config.listen.tcp = vec!["127.0.0.1:0".to_owned()];
         config.auth.start_token = folder.path().join("run/token");
+        // Tests are refused more often than people.
+        config.limits.refusals_per_minute = 100_000;
         change(&mut config);
         let daemon = serve::Daemon::start(config.clone(), configured(), Given::default()).await.unwrap();
         Self { daemon, config, folder }

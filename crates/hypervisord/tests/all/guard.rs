@@ -168,11 +168,7 @@ async fn metrics_take_a_token_unless_they_are_opened() {
 
 #[tokio::test]
 async fn too_large_too_many_and_unreadable_requests_are_refused() {
-    let daemon = Guarded::start(|config| {
-        config.limits.requests_per_second = 1;
-        config.limits.wrong_tokens_per_minute = 1;
-    })
-    .await;
+    let daemon = Guarded::start(|config| config.limits.requests_per_second = 1).await;
     let reader = bearer(&daemon.make_token("operate").await);
     let large = vec![b'x'; 64 << 20];
     let reply = daemon.tcp("POST", "/api/v1/jobs", &[("authorization", &reader)], &large).await;
@@ -183,16 +179,23 @@ async fn too_large_too_many_and_unreadable_requests_are_refused() {
         codes.push(daemon.tcp("GET", "/api/v1/jobs", &[("authorization", &start)], b"").await.status.as_u16());
     }
     assert!(codes[0] == 200 && codes.contains(&429), "{codes:?}");
+    let other = bearer(&daemon.make_token("read").await);
+    assert_eq!(daemon.tcp("GET", "/api/v1/jobs", &[("authorization", &other)], b"").await.status, 200);
+    let many: String = "a".repeat(40 << 10);
+    assert_eq!(daemon.tcp("GET", "/healthz", &[("x-much", &many)], b"").await.status, 431);
+}
+
+#[tokio::test]
+async fn who_is_wrong_again_and_again_is_held_up_and_nobody_else_is() {
+    let daemon = Guarded::start(|config| config.limits.refusals_per_minute = 2).await;
     let wrong = [("authorization", "Bearer wrong")];
     let mut codes = Vec::new();
     for _ in 0..20 {
         codes.push(daemon.tcp("GET", "/api/v1/jobs", &wrong, b"").await.status.as_u16());
     }
     assert!(codes[0] == 401 && codes.contains(&429), "{codes:?}");
-    let other = bearer(&daemon.make_token("read").await);
-    assert_eq!(daemon.tcp("GET", "/api/v1/jobs", &[("authorization", &other)], b"").await.status, 200);
-    let many: String = "a".repeat(40 << 10);
-    assert_eq!(daemon.tcp("GET", "/healthz", &[("x-much", &many)], b"").await.status, 431);
+    let right = bearer(&daemon.token());
+    assert_eq!(daemon.tcp("GET", "/api/v1/jobs", &[("authorization", &right)], b"").await.status, 200);
 }
 
 #[tokio::test]
