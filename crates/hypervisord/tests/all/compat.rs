@@ -1,12 +1,17 @@
 //! The routes of older programs, seen over the wire: what every one of them answers, and the order in which the
 //! older client and the older wrapper call them.
 
+use std::sync::atomic::Ordering;
+
 use http_body_util::{BodyExt as _, Full};
 use hyper::HeaderMap;
 use hyper_util::rt::TokioIo;
+use hypervisord::config::{Access, Exports};
+use hypervisord::engine::Configured;
+use hypervisord::workers::Workers;
 use serde_json::{Value, json};
-use std::sync::atomic::Ordering;
 
+use crate::daemon::{Guarded, configured};
 use crate::twin::{Daemon, Twin};
 
 const JSON: &str = "application/json";
@@ -380,4 +385,34 @@ async fn no_reply_ever_holds_a_password() {
     let ill_typed = json!({"vm_path": "ok", "password": ["hidden"]});
     let reply = post(&daemon, "/jobs/submit", &ill_typed).await;
     assert_eq!((reply.status, reply.text.contains("hidden")), (400, false));
+}
+
+#[tokio::test]
+async fn over_tcp_a_relative_output_begins_at_the_first_root() {
+    let daemon = Guarded::start(|config| config.auth.loopback = Access::Open).await;
+    let body =
+        br#"[{"vm_path":"ok","output_path":"a/b"},{"vm_path":"/DC0/vm/ok"},{"vm_path":"ok","output_path":"../x"}]"#;
+    let reply = daemon.tcp("POST", "/jobs/submit", &[("content-type", JSON)], body).await.json();
+    assert_eq!((&reply["accepted"], &reply["errors"]), (&json!(2), &json!(["ok: the output directory leads upwards"])));
+    let root = daemon.config.exports.roots[0].to_str().unwrap();
+    for (id, output) in reply["job_ids"].as_array().unwrap().iter().zip(["a/b", "ok"]) {
+        let job = daemon.tcp("GET", &format!("/jobs/{}", id.as_str().unwrap()), &[], b"").await.json();
+        assert_eq!(job["definition"]["output_dir"], format!("{root}/{output}"));
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_nobody_can_work_for_is_rejected() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can work as others");
+        return;
+    }
+    let daemon = Guarded::start(|config| config.auth.loopback = Access::Open).await;
+    let exports = Exports { service_user: "no-such-user".into(), ..Exports::default() };
+    let entitled = Configured { workers: Workers::of_machine(&exports), ..configured() };
+    daemon.daemon.reload(&daemon.config, entitled).unwrap();
+    let body = br#"{"vm_path":"ok","output_path":"/out"}"#;
+    let reply = daemon.tcp("POST", "/jobs/submit", &[("content-type", JSON)], body).await.json();
+    let error = reply["errors"][0].as_str().unwrap();
+    assert!(reply["rejected"] == 1 && error.starts_with("ok: ") && error.contains("no-such-user"), "{reply}");
 }

@@ -9,6 +9,7 @@ use super::super::definition::JobDefinition;
 use super::super::question::{Query, Wanted};
 use super::super::replies::Counts;
 use super::super::submission::rules::Accepted;
+use super::super::text;
 use super::status;
 use crate::caller::Caller;
 use crate::http::State;
@@ -28,18 +29,21 @@ pub(super) struct Kept {
 /// Submits what was accepted, in its order; what was rejected stays so. Returns the ids or the reasons.
 pub(super) async fn submit(
     state: &State,
-    _caller: &Caller,
+    caller: &Caller,
     jobs: Vec<Result<Accepted, String>>,
 ) -> Vec<Result<String, String>> {
-    jobs.into_iter().map(|job| submit_one(state, job?)).collect()
+    jobs.into_iter().map(|job| submit_one(state, caller, job?)).collect()
 }
 
-fn submit_one(state: &State, accepted: Accepted) -> Result<String, String> {
+fn submit_one(state: &State, caller: &Caller, accepted: Accepted) -> Result<String, String> {
     let Accepted { definition, spec, notes } = accepted;
     if !definition.id.is_empty() {
         return Err(format!("{}: an id of the caller's own is not built yet", definition.id));
     }
-    let job = state.jobs.submit(&state.configured, spec.into()).map_err(|problem| problem.error)?;
+    let refused = |problem: Box<Problem>| text::one_line(&format!("{}: {}", definition.name, problem.error));
+    let spec = spec.into();
+    let configured = state.configured.entitled(&caller.who, &spec).map_err(refused)?;
+    let job = state.jobs.submit(&configured, spec).map_err(refused)?;
     state.compat.remember(&job.id, definition, notes);
     Ok(job.id.to_string())
 }
