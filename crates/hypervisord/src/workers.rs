@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn export() -> JobSpec {
-        ExportSpec { vm: "a".into(), output: "/x".into(), snapshot: None }.into()
+        ExportSpec { vm: "a".into(), output: "/x".into(), ..ExportSpec::default() }.into()
     }
 
     fn peer(uid: u32) -> Who {

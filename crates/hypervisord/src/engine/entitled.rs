@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use migrate::export::{Observer, Report, Request};
 use migrate::inventory::Vm;
 use migrate::rights::Rights;
+use migrate::vm::{Operation, Outcome};
 use migrate::{conversion, verify};
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +32,15 @@ impl Engine for Entitled<dyn Engine> {
         cancel: CancellationToken,
     ) -> BoxFuture<'a, migrate::Result<Report>> {
         self.rights.clone().scope(self.inner.export(request, observer, cancel)).boxed()
+    }
+
+    fn operate<'a>(
+        &'a self,
+        vm: &'a str,
+        operation: Operation,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, migrate::Result<Outcome>> {
+        self.inner.operate(vm, operation, cancel)
     }
 }
 

@@ -20,7 +20,7 @@ fn says(body: &serde_json::Value, route: &Route, kind: &str) -> bool {
 #[tokio::test]
 async fn without_a_token_only_the_three_health_routes_answer() {
     // One wrong request per route is more than an address has in a minute.
-    let daemon = Guarded::start(|config| config.limits.wrong_tokens_per_minute = 1000).await;
+    let daemon = Guarded::start(|config| config.limits.refusals_per_minute = 1000).await;
     let mut open = Vec::new();
     for route in http::routes() {
         let reply = daemon.tcp(route.method().as_str(), &filled(route.path()), &[], b"").await;
