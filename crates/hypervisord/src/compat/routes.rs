@@ -44,9 +44,9 @@ pub fn routes() -> Vec<Route> {
         Route::get("/vms/list", read, vms::list),
         Route::post("/vms/list", read, vms::list),
         Route::post("/vms/info", read, vms::info),
-        Route::post("/vms/shutdown", operate, vms::not_built),
-        Route::post("/vms/poweroff", operate, vms::not_built),
-        Route::post("/vms/remove-cdrom", operate, vms::not_built),
+        Route::post("/vms/shutdown", operate, vms::shutdown),
+        Route::post("/vms/poweroff", operate, vms::power_off),
+        Route::post("/vms/remove-cdrom", operate, vms::remove_cdrom),
         Route::get("/ws", read, ws::upgrade),
     ];
     routes.into_iter().map(Route::compat).collect()

@@ -267,6 +267,21 @@ async fn the_vms_are_listed_and_found_by_path_id_and_name() {
             json!({"success": true, "vm_info": vm, "timestamp": "TIME"})
         );
     }
+    for (path, extra, done) in [
+        ("/vms/shutdown", json!({}), "ShutDown { limit: 300s }"),
+        ("/vms/shutdown", json!({"timeout": 0}), "ShutDown { limit: 300s }"),
+        ("/vms/shutdown", json!({"timeout": 4, "vcenter": {"server": "twin"}}), "ShutDown { limit: 4s }"),
+        ("/vms/poweroff", json!({}), "PowerOff"),
+        ("/vms/remove-cdrom", json!({}), "RemoveCdroms"),
+    ] {
+        let mut body = extra;
+        body["vm_path"] = json!("ok");
+        assert_eq!(
+            post(&daemon, path, &body).await.masked(),
+            json!({"success": true, "message": format!("/DC0/vm/ok: {done}"), "timestamp": "TIME"}),
+            "{body}"
+        );
+    }
     for (path, body, status) in [
         ("/vms/info", json!({"vm_path": "none"}), 404),
         ("/vms/info", json!({}), 400),
@@ -274,9 +289,11 @@ async fn the_vms_are_listed_and_found_by_path_id_and_name() {
         ("/vms/info", json!({"vm_path": "ok", "vcenter": {"server": "elsewhere"}}), 400),
         ("/vms/list", json!({"server": "twin", "username": "u", "password": "hidden"}), 400),
         ("/vms/shutdown", json!({}), 400),
-        ("/vms/shutdown", json!({"vm_path": "ok"}), 501),
-        ("/vms/poweroff", json!({"vm_path": "ok"}), 501),
-        ("/vms/remove-cdrom", json!({"vm_path": "ok"}), 501),
+        ("/vms/shutdown", json!({"vm_path": "ok", "timeout": -1}), 400),
+        ("/vms/shutdown", json!({"vm_path": "ok", "timeout": "5m"}), 400),
+        ("/vms/shutdown", json!({"vm_path": "ok", "timeout": 1}), 504),
+        ("/vms/poweroff", json!({"vm_path": "/DC0/vm/none"}), 404),
+        ("/vms/remove-cdrom", json!({"vm_path": "none"}), 404),
     ] {
         let reply = post(&daemon, path, &body).await;
         assert_eq!((reply.status, &reply.masked()["total"]), (status, &json!("-")), "{path} {body}");

@@ -100,7 +100,7 @@ impl Engine for Twin {
         _cancel: CancellationToken,
     ) -> BoxFuture<'a, migrate::Result<Outcome>> {
         async move {
-            if vm != "ok" {
+            if !["ok", "/DC0/vm/ok"].contains(&vm) {
                 return Err(migrate::Error::new(migrate::ErrorKind::NotFound, format!("find VM `{vm}`")));
             }
             if matches!(operation, Operation::ShutDown { limit } if limit.as_secs() == 1) {
