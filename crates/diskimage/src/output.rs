@@ -8,6 +8,7 @@
 //! Deliberately absent: names. Opening, renaming and syncing the directory are the caller's, who
 //! may do them with another identity than ours. [`crate::raw::device`] opens block devices.
 
+mod behind;
 mod file;
 mod life;
 mod memory;
