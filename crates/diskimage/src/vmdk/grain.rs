@@ -32,9 +32,20 @@ impl Level {
 }
 
 impl Default for Level {
-    /// Returns 6, what zlib and qemu-img use.
+    /// Returns 5: as small as what qemu-img makes, at a third of its CPU.
+    ///
+    /// Measured on 1.3 GB of programs and libraries (two thirds), sources and archives, in a disk of
+    /// 2.9 GB, to a file, on an AMD EPYC; the file, and CPU seconds of user and system:
+    ///
+    /// | level | MB | s | | other | MB | s |
+    /// |--:|--:|--:|---|---|--:|--:|
+    /// | 1 | 451.6 | 8.3 | | `qemu-img` 7.2 `convert -O vmdk -o subformat=streamOptimized` | 422.8 | 37.6 |
+    /// | 3 | 433.6 | 10.0 | | | | |
+    /// | 4 | 430.0 | 10.2 | | | | |
+    /// | 5 | 423.1 | 11.9 | | | | |
+    /// | 6 | 420.0 | 14.2 | | | | |
     fn default() -> Self {
-        Self(6)
+        Self(5)
     }
 }
 
