@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use diskimage::image::probe::probe;
 use diskimage::image::{Disk as _, EXTENTS_MAX, ExtentKind, Files as _, Image, MemorySource, NamedSources, extents};
+use diskimage::output::MemoryOutput;
 use diskimage::package::href::safe_href;
 use diskimage::package::machine::DeclaredFormat;
 use diskimage::package::manifest::Manifest;
@@ -20,7 +21,10 @@ use diskimage::vmdk::layout::cowd::CowdHeader;
 use diskimage::vmdk::layout::sesparse::{SeSparseHeader, check_volatile_header};
 use diskimage::vmdk::layout::{Header, Marker, SECTOR_LEN};
 use diskimage::vmdk::read::{OpenOptions, Parent, open};
+use diskimage::vmdk::stream_expand::{ExpandOptions, expand};
 use diskimage::vmdk::stream_walk::{StreamWalker, WalkOptions};
+use diskimage::vmdk::stream_write::StreamOptions;
+use diskimage::vmdk::write::{Options as WriteOptions, VmdkWriter};
 
 /// A target.
 pub(crate) type Target = fn(&[u8]);
@@ -37,6 +41,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("vmdk_header", vmdk_header),
     ("vmdk_read", vmdk_read),
     ("vmdk_stream", vmdk_stream),
+    ("vmdk_write", vmdk_write),
     ("vmsd", vmsd),
     ("vmx", vmx_file),
     ("zip", zip_archive),
@@ -209,13 +214,69 @@ fn read_here_and_there(image: &Image) {
     assert!(said.is_ok() || !checked || runs.len() == EXTENTS_MAX);
 }
 
-/// A stream-optimized disk that passes: however it is cut, the walker says the same.
+/// A stream-optimized disk that passes: however it is cut, the walker says the same, and so does
+/// who expands it.
 pub(crate) fn vmdk_stream(data: &[u8]) {
     let walk = |piece: usize| {
         let mut walker = StreamWalker::new(WalkOptions { inflate: true, ..WalkOptions::default() });
-        data.chunks(piece).try_for_each(|bytes| walker.push(bytes)).is_ok() && walker.finish().is_ok()
+        data.chunks(piece).try_for_each(|bytes| walker.push(bytes)).ok().and_then(|()| walker.finish().ok())
     };
-    assert_eq!(walk(data.len().max(1)), walk(701));
+    let summary = walk(701);
+    assert_eq!(walk(data.len().max(1)), summary);
+    let mut end = 0;
+    let seen = std::sync::Mutex::new(&mut end);
+    let expanded = expand::<diskimage::Error>(
+        &ExpandOptions { budget_bytes: 1000, ..ExpandOptions::new(1) },
+        |push| data.chunks(5000).try_for_each(push),
+        |offset, bytes| {
+            let bytes_end = offset + u64::try_from(bytes.len()).expect("a length in memory");
+            let mut end = seen.lock().expect("nobody panics with it");
+            **end = bytes_end.max(**end);
+            Ok(())
+        },
+    );
+    assert_eq!(expanded.ok(), summary);
+    assert!(summary.is_none_or(|summary| end <= summary.capacity_bytes));
+}
+
+/// What stands in front of the grains of [`vmdk_write`].
+pub(crate) const WRITTEN_FRONT_LEN: usize = 384 * SECTOR_LEN;
+
+/// Length of the checkpoint that [`vmdk_write`] begins with.
+pub(crate) const WRITTEN_CHECKPOINT_LEN: usize = 56;
+
+/// What the disk of [`vmdk_write`] is to be.
+pub(crate) fn written_options() -> WriteOptions {
+    const TWO_TABLES: u64 = (32 << 20) + (3 << 16) + 512;
+    WriteOptions::new(StreamOptions::new(TWO_TABLES, 7, "disk.vmdk"))
+}
+
+/// A checkpoint and the grains of a file that a crash left: who goes on with it either refuses, or
+/// has a disk that can be completed and then read wherever its grains are sound.
+pub(crate) fn vmdk_write(data: &[u8]) {
+    let (checkpoint, grains) = data.split_at(WRITTEN_CHECKPOINT_LEN.min(data.len()));
+    let output = MemoryOutput::holding([&[0; WRITTEN_FRONT_LEN], grains].concat());
+    let options = written_options();
+    let Ok(writer) = VmdkWriter::reopen(output.clone(), &options, &[checkpoint]) else {
+        assert_eq!(output.calls().changes, 0, "what is refused is left as it was");
+        return;
+    };
+    let (next, capacity) = (writer.next_offset(), writer.capacity_bytes());
+    assert!(next <= capacity);
+    let mut piece = [0; 1000];
+    let sound = [0, next.saturating_sub(1000)].map(|offset| writer.read_at(offset, &mut piece).is_ok());
+    let writer = if sound.contains(&false) {
+        drop(writer);
+        VmdkWriter::reopen(output.clone(), &options, &[checkpoint]).expect("what was reopened can be again")
+    } else {
+        writer
+    };
+    writer.write_zeroes(next, capacity - next).expect("zeros follow");
+    writer.finish().expect("the disk was written to its end");
+    let source = Arc::new(MemorySource::new(output.contents(), "disk.vmdk"));
+    let image = open(source, "disk.vmdk", &NamedSources::new(), OpenOptions::default()).expect("it is a disk");
+    assert_eq!(image.capacity_bytes(), capacity);
+    image.check().expect("its tables list its grains");
 }
 
 /// The list of a machine's snapshots: following parents ends.

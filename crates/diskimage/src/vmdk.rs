@@ -17,7 +17,8 @@
 //! * [`layout`]: the on-disk structures, their limits, and nothing else.
 //! * [`grain`]: compresses and expands one grain.
 //! * [`descriptor`]: the text that describes a disk.
-//! * [`stream_write`] writes a stream, [`stream_walk`] checks one while it passes.
+//! * [`stream_write`] writes a stream, [`stream_walk`] checks one while it passes, [`stream_expand`]
+//!   also expands it, on several threads.
 //! * [`write`] writes one to a file, on several threads and over crashes.
 //! * [`read`] reads a finished disk at any place.
 //!
@@ -27,6 +28,7 @@ pub mod descriptor;
 pub mod grain;
 pub mod layout;
 pub mod read;
+pub mod stream_expand;
 pub mod stream_walk;
 pub mod stream_write;
 pub mod write;

@@ -33,11 +33,13 @@
 mod behind;
 mod coverage;
 mod front;
+mod grains;
 mod inflate;
 mod sectors;
 mod stream;
 mod summary;
 
+pub(in crate::vmdk) use grains::{Batch, Collector};
 pub use summary::{Proof, StreamSummary};
 
 use super::layout::{CAPACITY_SECTORS_MAX, SECTOR_BYTES, SectorBytes};
@@ -118,6 +120,8 @@ pub struct StreamWalker {
     offset: u64,
     sectors: SectorCutter,
     state: State,
+    /// Waits for the header, for a walk that hands grains on.
+    collector: Option<Collector>,
     /// What is known since the header came.
     stream: Option<Box<Stream>>,
 }
@@ -126,7 +130,26 @@ impl StreamWalker {
     /// Returns a walker that waits for the first byte.
     #[must_use]
     pub fn new(options: WalkOptions) -> Self {
-        Self { options, offset: 0, sectors: SectorCutter::default(), state: State::Header, stream: None }
+        Self {
+            options,
+            offset: 0,
+            sectors: SectorCutter::default(),
+            state: State::Header,
+            collector: None,
+            stream: None,
+        }
+    }
+
+    /// Returns a walker that does not expand grains but hands them on; see [`Self::collected`].
+    pub(in crate::vmdk) fn collecting(options: WalkOptions, collector: Collector) -> Self {
+        Self { collector: Some(collector), ..Self::new(options) }
+    }
+
+    /// Returns the grains that came since the last call, with the size of a full grain: those of
+    /// complete batches or, `at_end`, all.
+    pub(in crate::vmdk) fn collected(&mut self, at_end: bool) -> (u64, Vec<Batch>) {
+        let collected = self.stream.as_mut().map(|stream| (stream.grain_bytes(), stream.collected(at_end)));
+        collected.unwrap_or_default()
     }
 
     /// Takes the next bytes, any number of them.
@@ -184,7 +207,7 @@ impl StreamWalker {
         let position = self.offset / SECTOR_BYTES;
         match &mut self.stream {
             None => {
-                let (stream, next) = Stream::begin(sector, self.options)?;
+                let (stream, next) = Stream::begin(sector, self.options, self.collector.take())?;
                 self.stream = Some(Box::new(stream));
                 Ok(next)
             }

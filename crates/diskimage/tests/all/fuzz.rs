@@ -40,7 +40,22 @@ macro_rules! smokes {
     };
 }
 
-smokes!(href, manifest, ovf, package, qcow2, tar, vmdk_descriptor, vmdk_header, vmdk_read, vmdk_stream, vmsd, vmx, zip);
+smokes!(
+    href,
+    manifest,
+    ovf,
+    package,
+    qcow2,
+    tar,
+    vmdk_descriptor,
+    vmdk_header,
+    vmdk_read,
+    vmdk_stream,
+    vmdk_write,
+    vmsd,
+    vmx,
+    zip
+);
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")

@@ -13,6 +13,7 @@ mod packages;
 mod qcow2;
 mod raw;
 mod round_trip;
+mod stream_expand;
 mod vmdk_read;
 mod vmdk_write;
 mod writers;

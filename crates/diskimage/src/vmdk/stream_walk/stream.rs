@@ -3,6 +3,7 @@
 use super::behind::TablesBehind;
 use super::coverage::Coverages;
 use super::front::{FrontTables, check_balance};
+use super::grains::{Batch, Begun, Collector, Grains};
 use super::inflate::GrainCheck;
 use super::summary::{Proof, StreamSummary, read_descriptor};
 use super::{State, WalkOptions};
@@ -38,12 +39,16 @@ pub(super) struct Stream {
     covered_bytes: u64,
     /// Where the grain that is passing starts.
     grain_offset: u64,
-    check: Option<GrainCheck>,
+    use_of_grains: Grains,
 }
 
 impl Stream {
     /// Begins with the header.
-    pub(super) fn begin(sector: &SectorBytes, options: WalkOptions) -> Result<(Self, State)> {
+    pub(super) fn begin(
+        sector: &SectorBytes,
+        options: WalkOptions,
+        collector: Option<Collector>,
+    ) -> Result<(Self, State)> {
         let header = Header::parse(sector)?;
         if !header.is_stream() {
             return Err(Error::unsupported("a stream has compressed grains behind markers"));
@@ -55,7 +60,11 @@ impl Stream {
         let next = if header.overhead().0 > 1 { State::Front } else { State::Marker };
         let stream = Self {
             front: FrontTables::new(&header)?,
-            check: options.inflate.then(|| GrainCheck::new(&header)),
+            use_of_grains: match collector {
+                Some(collector) => Grains::Collect(collector),
+                None if options.inflate => Grains::Check(GrainCheck::new(&header)),
+                None => Grains::Pass,
+            },
             header,
             descriptor: Vec::new(),
             coverages: Coverages::default(),
@@ -177,11 +186,10 @@ impl Stream {
         self.populated_bytes += guest_bytes;
         self.covered_bytes = self.covered_bytes.max(lba.0 * SECTOR_BYTES + guest_bytes);
         self.grain_offset = position * SECTOR_BYTES;
-        if let Some(check) = &mut self.check {
-            check.begin(u64::from(size_bytes), guest_bytes);
-            check.take(&sector[GRAIN_MARKER_BYTES..]);
-        }
-        let marked_bytes = u64_from(GRAIN_MARKER_BYTES) + u64::from(size_bytes);
+        let (offset, size_bytes) = (self.grain_offset, u64::from(size_bytes));
+        self.use_of_grains.begin(Begun { index, offset, size_bytes, guest_bytes });
+        self.use_of_grains.take(&sector[GRAIN_MARKER_BYTES..]);
+        let marked_bytes = u64_from(GRAIN_MARKER_BYTES) + size_bytes;
         let left_bytes = marked_bytes.next_multiple_of(SECTOR_BYTES) - u64_from(SECTOR_LEN);
         if left_bytes == 0 {
             self.end_grain()?;
@@ -205,18 +213,12 @@ impl Stream {
 
     /// Takes more bytes of a grain, or of the padding behind it.
     pub(super) fn take_grain(&mut self, bytes: &[u8]) {
-        if let Some(check) = &mut self.check {
-            check.take(bytes);
-        }
+        self.use_of_grains.take(bytes);
     }
 
     /// Ends a grain.
     pub(super) fn end_grain(&mut self) -> Result<()> {
-        let offset = self.grain_offset;
-        match &mut self.check {
-            Some(check) => check.end().map_err(|error| error.at(offset)),
-            None => Ok(()),
-        }
+        self.use_of_grains.end().map_err(|error| error.at(self.grain_offset))
     }
 
     fn begin_footer(&self, sectors: u64) -> Result<State> {
@@ -276,6 +278,15 @@ impl Stream {
             descriptor,
             warnings,
         })
+    }
+
+    /// Returns what was collected since the last call.
+    pub(super) fn collected(&mut self, at_end: bool) -> Vec<Batch> {
+        self.use_of_grains.collected(at_end)
+    }
+
+    pub(super) fn grain_bytes(&self) -> u64 {
+        self.header.grain_bytes()
     }
 
     pub(super) fn capacity_bytes(&self) -> u64 {
