@@ -1,6 +1,9 @@
 //! `./dev bench`: rows of figures, each a ratio against a peer on the same work in the same run.
 
+mod convert;
+mod guest;
 mod inventory;
+mod resident;
 mod served;
 mod sim;
 
@@ -30,7 +33,8 @@ pub(crate) struct Row {
 /// Name of a row → what measures it.
 type Bench = (&'static str, fn() -> Result<Vec<Row>>);
 
-const BENCHES: &[Bench] = &[("sim", sim::run), ("inventory", inventory::run)];
+const BENCHES: &[Bench] =
+    &[("sim", sim::run), ("inventory", inventory::run), ("convert", convert::run), ("compress", convert::run_compress)];
 
 /// Runs the named rows, or all, and prints them.
 pub(crate) fn run(names: &[String], json_file: Option<&Path>) -> Result<()> {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use endpoint::Endpoint;
@@ -26,7 +27,8 @@ pub use error::{Error, ErrorKind};
 pub use events::EventStream;
 
 use crate::{
-    Info, Job, JobId, JobList, JobSpec, Problem, SHUTDOWN_LIMIT_S, VmDetail, VmList, VmOperation, VmRequest, sse,
+    Info, InspectRequest, Inspection, Job, JobId, JobList, JobSpec, Problem, SHUTDOWN_LIMIT_S, VmDetail, VmList,
+    VmOperation, VmRequest, sse,
 };
 
 /// From dialling to the last byte, as older clients have it (contract A.2).
@@ -87,14 +89,20 @@ impl Client {
     /// # Errors
     /// See [`ErrorKind`].
     pub async fn vm(&self, operation: VmOperation, request: &VmRequest) -> Result<VmDetail, Error> {
-        let body = serde_json::to_vec(request)
-            .map_err(|reason| Error::new(ErrorKind::Protocol, "write the request as JSON").with_source(reason))?;
         let limit_s = request.limit_s.filter(|limit| *limit > 0).unwrap_or(SHUTDOWN_LIMIT_S);
         let time_max = match operation {
             VmOperation::Shutdown => Duration::from_secs(limit_s).saturating_add(SHUTDOWN_GRACE),
             _ => CALL_TIME_MAX,
         };
-        self.call(Method::POST, &format!("/api/v1/vms/{}", operation.word()), Some(body.into()), time_max).await
+        self.call(Method::POST, &format!("/api/v1/vms/{}", operation.word()), Some(as_body(request)?), time_max).await
+    }
+
+    /// Says what a disk image or a package on the daemon's machine is.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn inspect(&self, request: &InspectRequest) -> Result<Inspection, Error> {
+        self.call(Method::POST, "/api/v1/inspect", Some(as_body(request)?), LIST_TIME_MAX).await
     }
 
     /// Submits a job and returns it.
@@ -102,9 +110,7 @@ impl Client {
     /// # Errors
     /// See [`ErrorKind`].
     pub async fn submit(&self, spec: &JobSpec) -> Result<Job, Error> {
-        let body = serde_json::to_vec(spec)
-            .map_err(|reason| Error::new(ErrorKind::Protocol, "write the request as JSON").with_source(reason))?;
-        self.call(Method::POST, "/api/v1/jobs", Some(body.into()), CALL_TIME_MAX).await
+        self.call(Method::POST, "/api/v1/jobs", Some(as_body(spec)?), CALL_TIME_MAX).await
     }
 
     /// Returns all jobs, newest first.
@@ -189,6 +195,12 @@ impl Client {
             Ok(Err(_)) | Err(_) => error,
         }
     }
+}
+
+fn as_body(request: &impl Serialize) -> Result<Bytes, Error> {
+    let body = serde_json::to_vec(request);
+    body.map(Bytes::from)
+        .map_err(|reason| Error::new(ErrorKind::Protocol, "write the request as JSON").with_source(reason))
 }
 
 /// Returns the path of a job. Ids are checked because they may come from a command line: one with a

@@ -14,6 +14,7 @@
 pub mod client;
 mod conversion;
 mod info;
+mod inspection;
 mod job;
 mod operation;
 mod problem;
@@ -28,6 +29,10 @@ mod vm;
 
 pub use conversion::{Conversion, ConvertedDisk, ConvertedFile, Mismatch, Verification};
 pub use info::Info;
+pub use inspection::{
+    Controller, Fact, Image, InspectRequest, InspectedDisk, Inspection, Link, Machine, Nic, PackageSummary, Part,
+    Removable,
+};
 pub use job::{ExportSpec, Job, JobId, JobList, JobState, Phase};
 pub use operation::{SHUTDOWN_LIMIT_S, ShutdownSpec, VmDetail, VmDisk, VmDrive, VmOperation, VmRequest};
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem, ProblemKind};

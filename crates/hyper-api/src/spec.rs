@@ -210,6 +210,9 @@ pub struct ConvertSpec {
     /// Open files that the source names outside of its own folder.
     #[serde(default, skip_serializing_if = "is_false")]
     pub follow_outside: bool,
+    /// The source is the bytes of a disk, whatever it looks like.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub source_is_raw: bool,
 }
 
 impl ConvertSpec {
@@ -230,16 +233,26 @@ impl ConvertSpec {
             replace: bool,
             #[serde(default)]
             follow_outside: bool,
+            #[serde(default)]
+            source_is_raw: bool,
         }
         let strict: Strict = serde_json::from_slice(body)?;
-        let Strict { source, output, format, compression, cluster_bytes, replace, follow_outside, .. } = strict;
-        if format == ImageFormat::Unknown {
+        if strict.format == ImageFormat::Unknown {
             return Err(serde_json::Error::custom("`format` is none of `raw`, `qcow2`, `vmdk`, `ova` and `ovf`"));
         }
-        if compression == Some(Compression::Unknown) {
+        if strict.compression == Some(Compression::Unknown) {
             return Err(serde_json::Error::custom("`compression` is neither `deflate` nor `zstd`"));
         }
-        Ok(Self { source, output, format, compression, cluster_bytes, replace, follow_outside })
+        Ok(Self {
+            source: strict.source,
+            output: strict.output,
+            format: strict.format,
+            compression: strict.compression,
+            cluster_bytes: strict.cluster_bytes,
+            replace: strict.replace,
+            follow_outside: strict.follow_outside,
+            source_is_raw: strict.source_is_raw,
+        })
     }
 }
 

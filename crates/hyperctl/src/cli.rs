@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::commands::{completion, demo, export, list};
+use crate::commands::{completion, convert, demo, export, inspect, list, verify};
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::goflags;
@@ -88,6 +88,12 @@ pub(crate) enum Command {
     Export(export::Args),
     /// List the VMs of the source
     List(list::Args),
+    /// Write a disk or a package that lies here in another format
+    Convert(convert::Args),
+    /// Say what a disk image or a package is
+    Inspect(inspect::Args),
+    /// Compare the files of a package with its manifest
+    Verify(verify::Args),
     /// Show an export from a simulated vCenter, step by step
     Demo(demo::Args),
     /// Print a completion script for a shell

@@ -1,9 +1,13 @@
 //! One file per command, each with `Args` and `run`.
 
 pub(crate) mod completion;
+pub(crate) mod convert;
 pub(crate) mod demo;
 pub(crate) mod export;
+pub(crate) mod inspect;
 pub(crate) mod list;
+mod local;
+pub(crate) mod verify;
 pub(crate) mod version;
 
 use crate::cli::{Command, Globals, Line};
@@ -30,6 +34,9 @@ pub(crate) fn run(line: Line, console: &Console) -> Exit {
         Some(Command::Completion(args)) => completion::run(&args, *console),
         Some(Command::Export(args)) => at_work(globals, *console, async |session| export::run(args, session).await),
         Some(Command::List(args)) => at_work(globals, *console, async |session| list::run(args, session).await),
+        Some(Command::Convert(args)) => at_work(globals, *console, async |session| convert::run(args, session).await),
+        Some(Command::Inspect(args)) => at_work(globals, *console, async |session| inspect::run(args, session).await),
+        Some(Command::Verify(args)) => at_work(globals, *console, async |session| verify::run(args, session).await),
         Some(Command::Demo(args)) => at_work(globals, *console, async |session| demo::run(args, session).await),
     };
     result.unwrap_or_else(|failure| failure.print(*console))

@@ -16,7 +16,7 @@ use crate::spawn::Environment;
 /// The variable that names a daemon.
 const URL_VARIABLE: &str = "HYPERVISORD_URL";
 
-/// A daemon that answers and has a source.
+/// A daemon that answers, and has a source where the command needs one.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     /// Calls it.
@@ -55,6 +55,16 @@ impl Daemon {
                 ))
             }
         }
+    }
+
+    /// Starts a private daemon for work on local files, which needs no source.
+    pub(crate) async fn local(globals: &Globals) -> Result<Self, Failure> {
+        if globals.daemon.as_deref().is_some_and(|url| !url.is_empty()) {
+            let reason = "work on local files: no daemon does that, it is done here";
+            return Err(Failure::new(Exit::Usage, reason).with_hint("leave -daemon out"));
+        }
+        let (child, client, _) = PrivateChild::start(&Environment::new()).await?;
+        Ok(Self { client, child })
     }
 
     /// Ends what was started for the command.

@@ -44,6 +44,23 @@ pub(crate) fn percent(part: u64, whole: u64) -> Option<u64> {
     Some(u64::try_from(percent).unwrap_or(100).min(100))
 }
 
+/// Reads a size: digits, and K, M, G or T for powers of 1024, also as `KiB` and so on.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim_start().to_ascii_lowercase();
+    let shift = match unit.strip_suffix("ib").unwrap_or(&unit) {
+        "" if unit.is_empty() => Some(0),
+        "k" => Some(10),
+        "m" => Some(20),
+        "g" => Some(30),
+        "t" => Some(40),
+        _ => None,
+    };
+    let bytes = number.parse::<u64>().ok().zip(shift).and_then(|(number, shift)| number.checked_mul(1 << shift));
+    bytes.ok_or_else(|| "a size is a number with K, M, G or T behind it, such as 64K".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +78,18 @@ mod tests {
             (u64::MAX, "16383.9 PiB"),
         ] {
             assert_eq!(bytes(size), text);
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_in_powers_of_1024() {
+        for (text, size) in
+            [("0", 0), ("65536", 65536), ("64K", 65536), ("64 KiB", 65536), ("2m", 2 << 20), ("1G", 1 << 30)]
+        {
+            assert_eq!(parse_bytes(text), Ok(size), "{text}");
+        }
+        for text in ["", "K", "64KB", "64kk", "-1", "1.5K", "64ib", "99999999999T", "64K "] {
+            parse_bytes(text).unwrap_err();
         }
     }
 

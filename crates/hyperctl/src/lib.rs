@@ -24,6 +24,7 @@ mod failure;
 mod follow;
 mod goflags;
 mod human;
+mod inspection;
 mod interrupts;
 mod progress;
 mod spawn;

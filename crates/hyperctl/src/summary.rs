@@ -1,4 +1,7 @@
-//! What a finished export says: VM, files, bytes, rate, proof, and where the package lies.
+//! What a job that came to its end says. Of an export: VM, files, bytes, rate, proof, and where the package lies.
+
+mod conversion;
+mod verification;
 
 use hyper_api::{Consistency, FileReport, Job, Proof, Report};
 
@@ -6,9 +9,14 @@ use crate::escape::escape;
 use crate::human;
 use crate::table;
 
-/// Returns the summary of a completed job; of any other nothing, its error says it all.
+/// Returns the summary of a job that came to its end; of any other nothing, its error says it all.
 pub(crate) fn completed(job: &Job) -> String {
-    job.report.as_ref().map_or_else(String::new, report)
+    let parts = [
+        job.report.as_ref().map(report),
+        job.conversion.as_ref().map(conversion::text),
+        job.verification.as_ref().map(verification::text),
+    ];
+    parts.into_iter().flatten().collect()
 }
 
 fn report(report: &Report) -> String {
@@ -93,6 +101,40 @@ mod tests {
         ");
         job.report = None;
         assert_eq!(completed(&job), "");
+    }
+
+    #[test]
+    fn a_conversion_says_what_was_made_and_what_was_kept() {
+        let sample = include_str!("../../hyper-api/tests/samples/job-convert-0.1.json");
+        let job: Job = serde_json::from_str(sample).unwrap();
+        insta::assert_snapshot!(completed(&job), @"
+        Output    /srv/web01.qcow2
+        Format    qcow2
+        Read      3.0 MiB in 0.9 s (3.3 MiB/s)
+        Kept      1.0 MiB that an earlier run had written
+
+        DISK         CAPACITY  CONTENT (BLAKE3)
+        web01.qcow2  8.0 MiB   af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262
+
+        FILE              SIZE     ON DISK
+        /srv/web01.qcow2  4.3 MiB  4.3 MiB
+        ");
+    }
+
+    #[test]
+    fn a_verification_names_every_file() {
+        let sample = include_str!("../../hyper-api/tests/samples/job-verify-0.1.json");
+        let mut job: Job = serde_json::from_str(sample).unwrap();
+        job.verification.as_mut().unwrap().missing.push("a\nb".into());
+        insta::assert_snapshot!(completed(&job), @r"
+        FILE               RESULT
+        web01.ovf          right
+        web01-disk-0.vmdk  WRONG: SHA1 is 86f7e437faa5a7fce15d1ddcb9eaeaea377667b8, the manifest says da39a3ee5e6b4b0d3255bfef95601890afd80709
+        a\u{a}b            MISSING
+        web01.nvram        not in the manifest
+
+        1 file is as the manifest says; 300 B read
+        ");
     }
 
     #[test]

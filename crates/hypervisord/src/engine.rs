@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use hyper_api::{JobSpec, Problem, ProblemKind};
+use hyper_api::{InspectRequest, JobSpec, Problem, ProblemKind};
 use migrate::export::{Observer, Report, Request};
 use migrate::inventory::Vm;
 use migrate::source::Source;
 use migrate::vm::{Operation, Outcome};
-use migrate::{conversion, verify};
+use migrate::{conversion, inspect, verify};
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Who;
@@ -85,6 +85,13 @@ pub trait Images: Send + Sync + 'static {
         cancel: CancellationToken,
     ) -> BoxFuture<'static, migrate::Result<conversion::Report>>;
 
+    /// Says what a disk image or a package is.
+    fn inspect<'a>(
+        &'a self,
+        request: &'a InspectRequest,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, migrate::Result<inspect::Report>>;
+
     /// Compares the files of a package with its manifest.
     fn verify(
         &self,
@@ -106,6 +113,15 @@ impl Images for LocalImages {
         cancel: CancellationToken,
     ) -> BoxFuture<'static, migrate::Result<conversion::Report>> {
         conversion::convert(request, observer, cancel).boxed()
+    }
+
+    fn inspect<'a>(
+        &'a self,
+        request: &'a InspectRequest,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, migrate::Result<inspect::Report>> {
+        let options = inspect::OpenOptions { follow_outside: request.follow_outside, is_raw: request.source_is_raw };
+        inspect::inspect(request.path.clone(), options, cancel).boxed()
     }
 
     fn verify(

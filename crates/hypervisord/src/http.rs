@@ -9,6 +9,7 @@
 //! | `GET /api/v1/info` | `Info` |
 //! | `GET /api/v1/vms`, with `?capacities=true` also how large their disks are | `VmList` |
 //! | `POST /api/v1/vms/info`, `shutdown`, `poweroff`, `remove-cdrom` | `VmDetail`, once it is done |
+//! | `POST /api/v1/inspect` | `Inspection` of files that lie here |
 //! | `POST /api/v1/jobs` | 201, the new `Job`, `Location` |
 //! | `GET /api/v1/jobs` | `JobList`, newest first |
 //! | `GET /api/v1/jobs/{id}` | `Job` |
@@ -23,6 +24,7 @@
 pub mod events;
 mod health;
 mod jobs;
+mod local;
 mod reply;
 mod route;
 mod source;
@@ -76,6 +78,7 @@ pub fn routes() -> Vec<Route> {
         vms::routes(),
         jobs::routes(),
         events::routes(),
+        local::routes(),
         tokens::routes(),
         compat::routes::routes(),
     ]

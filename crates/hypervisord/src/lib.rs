@@ -5,6 +5,7 @@
 //!                └─► config ─► serve ─► listen   ├─► compat    what the routes of older programs read and write
 //!                                  └──► guard ───┤─► jobs      who owns each job's state; runs them; folds progress
 //!                                        tokens  ├─► engine    what runs a job: `migrate`, or a twin under test
+//!                                                ├─► inspection  what was found in an image, as the wire has it
 //!                                                ├─► caller    who asks, and what they may do
 //!                                                └─► problems  the one table from errors to HTTP
 //! ```
@@ -24,6 +25,7 @@ pub mod engine;
 pub mod exports;
 mod guard;
 pub mod http;
+pub mod inspection;
 pub mod jobs;
 pub mod listen;
 pub mod logging;

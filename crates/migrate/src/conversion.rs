@@ -1,17 +1,38 @@
 //! Writes a disk or a package that lies here in another format.
 //!
+//! ```text
+//!  Subject ─► source: each disk, readable at any place
+//!                 ├─► images   one file per disk           ┐
+//!                 ├─► folder   disks, descriptor, manifest ├─ each disk by convert::disk, resumable
+//!                 └─► archive  the same in one file        ┘
+//! ```
+//!
+//! The hardware of a machine goes with its disks into packages ([`folder`], [`archive`]); bare images have
+//! no place for it.
+//!
 //! What it does not do: nothing is fetched from a server ([`crate::export`] does), and no guest is
 //! changed.
 
+mod archive;
+mod described;
+mod folder;
+mod images;
+mod meter;
+mod paths;
+mod source;
+
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 use transfer::Cancel;
 
 use crate::blocking::stoppable;
 use crate::export::Observer;
+use crate::subject::{OpenOptions, Subject};
 use crate::{Error, ErrorKind, Result};
+use meter::Meter;
 
 /// What to convert, and into what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +51,8 @@ pub struct Request {
     pub replace: bool,
     /// Open files that the source names outside of its own folder.
     pub follow_outside: bool,
+    /// The source is the bytes of a disk, whatever it looks like.
+    pub source_is_raw: bool,
 }
 
 /// In which form a disk or a package is written.
@@ -57,7 +80,7 @@ pub enum Compression {
 }
 
 /// A finished conversion.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// What was made: a file, a block device or a directory.
     pub output: PathBuf,
@@ -104,7 +127,31 @@ pub async fn convert(request: Request, observer: Arc<dyn Observer>, cancel: Canc
     stoppable(cancel, move |cancel| run(&request, observer.as_ref(), cancel)).await
 }
 
-fn run(request: &Request, _observer: &dyn Observer, _cancel: &Cancel) -> Result<Report> {
-    let context = format!("convert {}: this version does not convert yet", request.source.display());
-    Err(Error::new(ErrorKind::Usage, context))
+fn run(request: &Request, observer: &dyn Observer, cancel: &Cancel) -> Result<Report> {
+    let begun = Instant::now();
+    let shown = request.source.display();
+    let options = OpenOptions { follow_outside: request.follow_outside, is_raw: request.source_is_raw };
+    let subject = Subject::open(&request.source, options)?;
+    paths::refuse_own_source(request)?;
+    let of_machine = subject.machine.iter().flat_map(|machine| &machine.warnings);
+    subject.warnings.iter().chain(of_machine).for_each(|warning| observer.warning(warning));
+    if subject.disks.is_empty() {
+        let context = format!("convert {shown}: it has no disk");
+        return Err(Error::new(ErrorKind::Image, context));
+    }
+    let work = Work { request, meter: Meter::new(observer), cancel };
+    let mut report = match request.format {
+        Format::Raw | Format::Qcow2 | Format::Vmdk => images::convert(&work, subject)?,
+        Format::Ovf => folder::convert(&work, subject)?,
+        Format::Ova => archive::convert(&work, subject)?,
+    };
+    report.copy_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(report)
+}
+
+/// What all parts of a conversion need.
+struct Work<'a> {
+    request: &'a Request,
+    meter: Meter<'a>,
+    cancel: &'a Cancel,
 }

@@ -65,6 +65,16 @@ impl Error {
         Self { kind, context: context.into(), hint: None, busy: None, held: false, source: None }
     }
 
+    /// Makes the error of a file here that cannot be looked at or read.
+    pub(crate) fn from_io(context: impl Into<String>, error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => ErrorKind::NotFound,
+            io::ErrorKind::PermissionDenied => ErrorKind::Permission,
+            _ => ErrorKind::Image,
+        };
+        Self::new(kind, context).with_source(error)
+    }
+
     /// Adds the next step that a person can take.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
@@ -208,9 +218,6 @@ impl From<transfer::Error> for Error {
     }
 }
 
-/// What a person can do about a disk that names a file elsewhere.
-const OUTSIDE_HINT: &str = "a disk opens only files in its own folder; if you trust this one, say --follow-outside";
-
 impl From<diskimage::Error> for Error {
     /// What reading a disk or a package gives. A writer's errors come as those of a sink.
     fn from(error: diskimage::Error) -> Self {
@@ -219,7 +226,6 @@ impl From<diskimage::Error> for Error {
             (From::Io, Some(io::ErrorKind::NotFound)) => (ErrorKind::NotFound, None),
             (From::Io, Some(io::ErrorKind::PermissionDenied)) => (ErrorKind::Permission, None),
             (From::Io, Some(io::ErrorKind::Interrupted)) => (ErrorKind::Cancelled, None),
-            (From::Outside, _) => (ErrorKind::Image, Some(OUTSIDE_HINT)),
             (From::Full, _) => (ErrorKind::Target, Some("make room, or write to another place")),
             (From::Checkpoint | From::Misuse, _) => (ErrorKind::Internal, None),
             _ => (ErrorKind::Image, None),

@@ -25,12 +25,14 @@ pub mod convert;
 pub mod copy;
 mod error;
 pub mod export;
+pub mod inspect;
 pub mod inventory;
 pub mod names;
 mod power;
 pub mod rights;
 pub mod sink;
 pub mod source;
+mod subject;
 pub mod verify;
 pub mod vm;
 

@@ -5,13 +5,14 @@
 //! says also what others need for it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use super::resident::watch;
 use super::served::{Served, cpu_of_children_s, program};
 use super::{Row, build_for_speed};
 use crate::cache;
@@ -24,11 +25,6 @@ const RUNS: usize = 5;
 const LIMIT_S: f64 = 2.0;
 /// MiB that the listing processes may have resident at the same time.
 const LIMIT_MIB: f64 = 200.0;
-/// How often memory is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-
-const KIB_PER_MIB: f64 = 1024.0;
-
 /// Measures the rows.
 pub(super) fn run() -> Result<Vec<Row>> {
     build_for_speed()?;
@@ -122,42 +118,6 @@ fn list_with_govc(served: &Served, govc: &Path) -> Result<Seen> {
         bail!("govc: {}", output.status);
     }
     Ok(Seen { cpu_s: cpu_of_children_s()? - before, wall_s: begun.elapsed().as_secs_f64(), memory_mib: 0.0 })
-}
-
-/// Waits for a process and returns the most memory that it and its children had at the same time.
-fn watch(mut child: Child) -> Result<f64> {
-    let (mut most_kib, mut with_child) = (0, false);
-    let status = loop {
-        if let Some(status) = child.try_wait().context("wait for hyperctl")? {
-            break status;
-        }
-        let (own, below) = resident_kib(child.id());
-        (most_kib, with_child) = (most_kib.max(own + below), with_child || below > 0);
-        std::thread::sleep(LOOK_EVERY);
-    };
-    if !status.success() {
-        bail!("hyperctl list: {status}");
-    }
-    if !with_child {
-        bail!("the process that hyperctl starts was never seen: its memory is unknown");
-    }
-    Ok(most_kib as f64 / KIB_PER_MIB)
-}
-
-/// Returns the resident KiB of a process, and of all below it; what is gone has none.
-fn resident_kib(process: u32) -> (u64, u64) {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let own = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0);
-    let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-    let children: Vec<PathBuf> = tasks.map(|task| task.path().join("children")).collect();
-    let children = children.iter().filter_map(|list| fs::read_to_string(list).ok());
-    let below: u64 = children
-        .flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>())
-        .map(resident_kib)
-        .map(|(own, below)| own + below)
-        .sum();
-    (own, below)
 }
 
 fn median(seen: &[Seen], figure: impl Fn(&Seen) -> f64) -> f64 {

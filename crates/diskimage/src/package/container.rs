@@ -38,6 +38,21 @@ pub enum ContainerKind {
     Zip,
 }
 
+impl ContainerKind {
+    /// Returns the word for reports.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::Tar => "tar",
+            Self::PackedTar(Packing::Gzip) => "tar.gz",
+            Self::PackedTar(Packing::Xz) => "tar.xz",
+            Self::PackedTar(Packing::Deflate) => "tar.deflate",
+            Self::Zip => "zip",
+        }
+    }
+}
+
 /// A container whose members are known.
 pub(super) struct Container {
     store: Store,

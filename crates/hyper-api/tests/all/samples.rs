@@ -5,7 +5,7 @@
 use std::fmt::Debug;
 
 use hyper_api::{
-    Consistency, ExportSpec, ImageFormat, Info, Job, JobSpec, JobState, Phase, Problem, ProblemKind, Proof,
+    Consistency, ExportSpec, ImageFormat, Info, Inspection, Job, JobSpec, JobState, Phase, Problem, ProblemKind, Proof,
     ShutdownSpec, SnapshotPolicy, VmDetail, VmList,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -144,6 +144,16 @@ fn jobs_of_every_kind_are_read() {
     is_current(&job, sample);
     assert_eq!((job.spec.verb(), job.spec.output()), ("verify", None));
     assert_eq!(job.verification.unwrap().mismatches[0].name, "web01-disk-0.vmdk");
+}
+
+#[test]
+fn inspections_are_read() {
+    for sample in
+        [include_str!("../samples/inspection-image-0.1.json"), include_str!("../samples/inspection-package-0.1.json")]
+    {
+        let found: Inspection = read(sample);
+        is_current(&found, sample);
+    }
 }
 
 #[test]

@@ -43,6 +43,9 @@ fn help_lists_the_commands() {
     Commands:
       export      Export a VM as an OVF package
       list        List the VMs of the source
+      convert     Write a disk or a package that lies here in another format
+      inspect     Say what a disk image or a package is
+      verify      Compare the files of a package with its manifest
       demo        Show an export from a simulated vCenter, step by step
       completion  Print a completion script for a shell
       version     Print the version
@@ -56,6 +59,31 @@ fn help_lists_the_commands() {
     The source is read from the environment, as govc reads it: GOVC_URL, GOVC_USERNAME,
     GOVC_PASSWORD, GOVC_INSECURE, GOVC_TLS_CA_CERTS, GOVC_TLS_KNOWN_HOSTS, GOVC_DATACENTER.
     Flags take one dash or two, before or after other words.
+    ");
+}
+
+#[test]
+fn help_of_convert_explains_its_flags() {
+    insta::assert_snapshot!(help(&["help", "convert"]), @"
+    Write a disk or a package that lies here in another format
+
+    Usage: hyperctl convert [OPTIONS] --output <DST> <SRC>
+
+    Arguments:
+      <SRC>  Disk image, .vmx, package (.ovf, .ova) or directory that holds one
+
+    Options:
+          --daemon <URL>                   Daemon to talk to (http://host:port or unix:///path); also HYPERVISORD_URL
+      -o, --output <DST>                   File or block device to write; a directory for several disks
+          --to <raw|qcow2|vmdk|ova|ovf>    Form of what is written [default: what the name of DST ends in]
+          --version[=<true|false>]         Print the version
+          --from <raw>                     Form of SRC, for a raw disk whose name does not end in .raw or .img
+          --compress[=<deflate|zstd>]      Compress a qcow2 [default: deflate]
+          --cluster <SIZE>                 Length of a cluster of a qcow2, 64K to 2M [default: 64K]
+          --force[=<true|false>]           Replace what stands at DST
+          --follow-outside[=<true|false>]  Open files that the image names outside of its own folder
+          --json[=<true|false>]            Print JSON, and nothing else on standard output
+      -h, --help                           Print help
     ");
 }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use hyper_api::InspectRequest;
 use migrate::export::{Observer, Report, Request};
 use migrate::inventory::Vm;
 use migrate::rights::Rights;
 use migrate::vm::{Operation, Outcome};
-use migrate::{conversion, verify};
+use migrate::{conversion, inspect, verify};
 use tokio_util::sync::CancellationToken;
 
 use super::{Engine, Images};
@@ -52,6 +53,14 @@ impl Images for Entitled<dyn Images> {
         cancel: CancellationToken,
     ) -> BoxFuture<'static, migrate::Result<conversion::Report>> {
         self.rights.clone().scope(self.inner.convert(request, observer, cancel)).boxed()
+    }
+
+    fn inspect<'a>(
+        &'a self,
+        request: &'a InspectRequest,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'a, migrate::Result<inspect::Report>> {
+        self.rights.clone().scope(self.inner.inspect(request, cancel)).boxed()
     }
 
     fn verify(

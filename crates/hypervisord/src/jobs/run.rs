@@ -102,7 +102,8 @@ impl Owner {
     fn begin(&mut self) {
         tracing::info!(job = %self.job.id, "started");
         self.job.state = JobState::Running;
-        self.job.phase = Phase::Connecting;
+        let needs_source = self.job.spec.export().is_some();
+        self.job.phase = if needs_source { Phase::Connecting } else { Phase::Planning };
         self.job.started_at = Some(timestamp());
         self.publish();
     }

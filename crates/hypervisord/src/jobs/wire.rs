@@ -101,6 +101,7 @@ pub(super) fn conversion(spec: &wire::ConvertSpec) -> Option<conversion::Request
         cluster_bytes: spec.cluster_bytes,
         replace: spec.replace,
         follow_outside: spec.follow_outside,
+        source_is_raw: spec.source_is_raw,
     })
 }
 

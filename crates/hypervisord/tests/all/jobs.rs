@@ -133,6 +133,7 @@ fn convert(source: &str) -> ConvertSpec {
         cluster_bytes: None,
         replace: false,
         follow_outside: false,
+        source_is_raw: false,
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hyper_api::client::{Client, Endpoint, ErrorKind};
-use hyper_api::{ExportSpec, Job, JobSpec, Problem};
+use hyper_api::{ExportSpec, InspectRequest, Job, JobSpec, Problem};
 use hypervisord::engine::{Configured, Engine, Images};
 use hypervisord::private;
 use hypervisord::workers::Workers;
@@ -18,7 +18,7 @@ use migrate::export::{
 };
 use migrate::inventory::Vm;
 use migrate::vm::{Disk, Operation, Outcome};
-use migrate::{conversion, verify};
+use migrate::{conversion, inspect, verify};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -135,6 +135,28 @@ impl Images for Twin {
             };
             let (disks, output) = (vec![disk], request.output);
             Ok(conversion::Report { output, disks, files: Vec::new(), read_bytes: 100, kept_bytes: 0, copy_ms: 5 })
+        }
+        .boxed()
+    }
+
+    fn inspect<'a>(
+        &'a self,
+        request: &'a InspectRequest,
+        _cancel: CancellationToken,
+    ) -> BoxFuture<'a, migrate::Result<inspect::Report>> {
+        async move {
+            if request.path == Path::new("/damaged") {
+                return Err(migrate::Error::new(migrate::ErrorKind::Image, "open /damaged: no table"));
+            }
+            let mut machine = inspect::machine::Machine::new("vm");
+            machine.vcpus = 2;
+            Ok(inspect::Report {
+                kind: "vmx",
+                package: None,
+                machine: Some(machine),
+                disks: Vec::new(),
+                warnings: Vec::new(),
+            })
         }
         .boxed()
     }

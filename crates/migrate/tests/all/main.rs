@@ -4,6 +4,7 @@
 
 mod again;
 mod anywhere;
+mod conversion;
 mod convert;
 mod datastore_files;
 mod datastores;
