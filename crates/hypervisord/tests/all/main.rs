@@ -15,3 +15,4 @@ mod tls;
 mod twin;
 mod units;
 mod websocket;
+mod whole;

@@ -13,13 +13,13 @@ use migrate::rights::Rights;
 use crate::daemon::{Guarded, Reply, bearer, configured, send};
 
 /// Two users of the daemon's group.
-const USER: u32 = 54_341;
-const OTHER: u32 = 54_342;
+pub(crate) const USER: u32 = 54_341;
+pub(crate) const OTHER: u32 = 54_342;
 
 /// SHA-256 of `x`.
 const X: &str = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
 
-fn skipped(test: &str) -> bool {
+pub(crate) fn skipped(test: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
         judges::skip(test, "only root can work for other users");
@@ -36,7 +36,7 @@ fn group() -> (String, u32) {
 }
 
 /// A daemon whose socket the group may use.
-async fn started() -> Guarded {
+pub(crate) async fn started() -> Guarded {
     let daemon = Guarded::start(|config| config.auth.group = group().0).await;
     fs::set_permissions(daemon.folder.path(), Permissions::from_mode(0o755)).unwrap();
     let exports = Exports { service_user: "no such user".into(), roots: vec![daemon.folder.path().join("exports")] };
@@ -46,7 +46,7 @@ async fn started() -> Guarded {
 }
 
 /// Sends over the socket as another user.
-async fn as_user(daemon: &Guarded, uid: u32, method: &str, path: &str, body: &str) -> Reply {
+pub(crate) async fn as_user(daemon: &Guarded, uid: u32, method: &str, path: &str, body: &str) -> Reply {
     let rights = Rights::of_user(uid, uid, &[group().1]).unwrap();
     let stream = rights.run(|| UnixStream::connect(&daemon.config.listen.socket)).unwrap().unwrap();
     stream.set_nonblocking(true).unwrap();
@@ -107,4 +107,9 @@ async fn a_caller_over_tcp_gets_no_work_on_files_and_none_without_the_account() 
     let reply = post(serde_json::json!({ "vm": "ok", "output": daemon.folder.path().join("exports") })).await;
     assert_eq!(reply.status, 400, "{reply:?}");
     assert!(reply.json()["error"].as_str().unwrap().contains("no such user"), "{reply:?}");
+    // Nor by the routes for older clients.
+    let older = format!(r#"{{"vm_path": "ok", "output_path": "{}/exports"}}"#, daemon.folder.path().display());
+    let reply = daemon.tcp("POST", "/jobs/submit", &[("authorization", &header)], older.as_bytes()).await;
+    assert_eq!((reply.status.as_u16(), &reply.json()["accepted"]), (200, &0.into()), "{reply:?}");
+    assert!(String::from_utf8_lossy(&reply.body).contains("no such user"), "{reply:?}");
 }
