@@ -8,8 +8,10 @@ use crate::ImageFormat;
 
 /// A finished conversion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Conversion {
     /// Absolute path of what was made: a file, a block device or a directory.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub output: PathBuf,
     /// The form of it.
     pub format: ImageFormat,
@@ -27,6 +29,7 @@ pub struct Conversion {
 
 /// One disk of a conversion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ConvertedDisk {
     /// The name of the file that holds it; for an archive the name of the member.
     pub name: String,
@@ -40,8 +43,10 @@ pub struct ConvertedDisk {
 
 /// One file of a conversion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ConvertedFile {
     /// Absolute path.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub path: PathBuf,
     /// Length in bytes.
     pub size_bytes: u64,
@@ -51,6 +56,7 @@ pub struct ConvertedFile {
 
 /// What a comparison of files with a manifest has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Verification {
     /// Files whose digests are right.
     pub verified: Vec<String>,
@@ -66,6 +72,7 @@ pub struct Verification {
 
 /// A digest that is not what the manifest says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Mismatch {
     /// The file.
     pub name: String,

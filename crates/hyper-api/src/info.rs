@@ -6,6 +6,7 @@ use crate::Problem;
 
 /// A running `hypervisord`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Info {
     /// Version of the program.
     pub version: String,

@@ -11,9 +11,11 @@ use crate::Problem;
 
 /// What to look at: the body of `POST /api/v1/inspect`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct InspectRequest {
     /// Absolute path of a disk image, a package, or a directory that holds one.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub path: PathBuf,
     /// Open files that the image names outside of its own folder.
     #[serde(default)]
@@ -25,8 +27,10 @@ pub struct InspectRequest {
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Inspection {
     /// The path as asked for.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub path: PathBuf,
     /// `image`, `package` or `vmx`.
     pub kind: String,
@@ -45,6 +49,7 @@ pub struct Inspection {
 
 /// What holds the files of a package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PackageSummary {
     /// `folder`, `tar`, `tar.gz`, `tar.xz` or `zip`.
     pub container: String,
@@ -57,6 +62,7 @@ pub struct PackageSummary {
 
 /// A machine. What the source leaves open is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Machine {
     /// Its name, as people know it.
     pub name: String,
@@ -116,6 +122,7 @@ pub struct Machine {
 
 /// A controller of disks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Controller {
     /// Bus and number, such as `scsi0`.
     pub address: String,
@@ -125,6 +132,7 @@ pub struct Controller {
 
 /// A network adapter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Nic {
     /// Its model.
     pub model: String,
@@ -138,6 +146,7 @@ pub struct Nic {
 
 /// A drive whose medium can be taken out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Removable {
     /// `cdrom` or `floppy`.
     pub kind: String,
@@ -151,6 +160,7 @@ pub struct Removable {
 
 /// Something that a source says and that no field holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Fact {
     /// What it is about.
     pub subject: String,
@@ -160,6 +170,7 @@ pub struct Fact {
 
 /// One disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct InspectedDisk {
     /// The file, as the subject names it; empty for a blank disk.
     pub name: String,
@@ -181,6 +192,7 @@ pub struct InspectedDisk {
 
 /// A disk image: a chain of links.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Image {
     /// Size of the guest's disk.
     pub capacity_bytes: u64,
@@ -195,6 +207,7 @@ pub struct Image {
 
 /// One link of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Link {
     /// The file that was opened.
     pub file: String,
@@ -222,6 +235,7 @@ pub struct Link {
 
 /// A file, or a part of one, that holds a stretch of a disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Part {
     /// The file; absent for a stretch without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

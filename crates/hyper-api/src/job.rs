@@ -16,6 +16,7 @@ use crate::{Conversion, JobSpec, Problem, Progress, Report, ShutdownSpec, Snapsh
 
 /// The id of a job: a UUID of version 4, because older clients show eight characters of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct JobId(String);
 
@@ -39,10 +40,12 @@ impl fmt::Display for JobId {
 
 /// What to export, and where to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ExportSpec {
     /// Inventory path, or a name that fits exactly one VM.
     pub vm: String,
     /// Absolute target directory; made when missing.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub output: PathBuf,
     /// Export a snapshot made for this, so that the VM may run; absent: the VM itself, which must be off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,6 +109,7 @@ impl ExportSpec {
 
 /// The five words that a job's state can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
     /// Accepted, not begun.
@@ -140,6 +144,7 @@ impl JobState {
 
 /// Where a job is; the order is the order of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Phase {
@@ -183,6 +188,7 @@ impl Phase {
 
 /// A whole picture of one job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Job {
     /// Its id.
     pub id: JobId,
@@ -227,6 +233,7 @@ pub struct Job {
 
 /// The reply of `GET /api/v1/jobs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct JobList {
     /// The jobs, newest first.
     pub jobs: Vec<Job>,

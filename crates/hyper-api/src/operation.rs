@@ -37,6 +37,7 @@ impl VmOperation {
 
 /// The VM that something is done to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VmRequest {
     /// Inventory path, or a name that fits exactly one VM.
@@ -48,6 +49,7 @@ pub struct VmRequest {
 
 /// A disk of a VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct VmDisk {
     /// What vSphere calls it.
     pub label: String,
@@ -60,6 +62,7 @@ pub struct VmDisk {
 
 /// A CD/DVD drive of a VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct VmDrive {
     /// What vSphere calls it.
     pub label: String,
@@ -70,6 +73,7 @@ pub struct VmDrive {
 
 /// A VM as it is after an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct VmDetail {
     /// What was done, for people: `powered off`.
     pub done: String,
@@ -85,6 +89,7 @@ pub struct VmDetail {
 
 /// How a guest is to be shut down before its VM is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ShutdownSpec {
     /// How many seconds the guest may take.

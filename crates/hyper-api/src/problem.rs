@@ -13,6 +13,7 @@ const TYPE_PREFIX: &str = "urn:hyper2kvm:problem:";
 /// The kinds of failure that callers tell apart. Which HTTP status goes with each is the daemon's
 /// table (`hypervisord::problems`), which exit code `hyperctl`'s (`hyperctl::exit`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ProblemKind {
@@ -142,6 +143,7 @@ impl ProblemKind {
 
 /// One failure: the body of every error reply, and a member of every failed job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// A URI that names the kind.
     #[serde(rename = "type")]

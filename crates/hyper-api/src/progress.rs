@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes, rate and estimate; the same for a file and for the whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Amounts {
     /// Bytes received over the network.
     pub received_bytes: u64,
@@ -25,6 +26,7 @@ pub struct Amounts {
 
 /// One file of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FileProgress {
     /// Final file name, without directory.
     pub name: String,
@@ -39,6 +41,7 @@ pub struct FileProgress {
 
 /// A whole job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Progress {
     /// Sums over `files`.
     #[serde(flatten)]

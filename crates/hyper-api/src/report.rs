@@ -8,6 +8,7 @@ use crate::SnapshotReport;
 
 /// How a file's bytes were proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Proof {
@@ -22,6 +23,7 @@ pub enum Proof {
 
 /// One file of a finished package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FileReport {
     /// File name, without directory.
     pub name: String,
@@ -42,6 +44,7 @@ pub struct FileReport {
 
 /// A finished export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Report {
     /// Inventory path of the VM, from the root.
     pub vm_path: String,
@@ -49,6 +52,7 @@ pub struct Report {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_uuid: Option<String>,
     /// Absolute directory of the package.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub directory: PathBuf,
     /// The descriptor's file name; everything else is named in it.
     pub descriptor: String,

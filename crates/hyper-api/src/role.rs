@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a caller may do; each role may do all that those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Look: VMs, jobs, their events and logs, metrics.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How much is asked of the guest of a running VM before its snapshot is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum SnapshotPolicy {
@@ -29,6 +30,7 @@ impl SnapshotPolicy {
 
 /// In which state of its guest the disks of a snapshot are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Consistency {
@@ -45,6 +47,7 @@ pub enum Consistency {
 
 /// The snapshot that was exported; it is gone when the job has ended, unless a warning says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SnapshotReport {
     /// Its name.
     pub name: String,

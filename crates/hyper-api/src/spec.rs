@@ -12,6 +12,7 @@ use crate::{ExportSpec, is_false};
 
 /// What a job is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum JobSpec {
@@ -132,6 +133,7 @@ impl<'de> Deserialize<'de> for JobSpec {
 
 /// In which form a disk or a package is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ImageFormat {
@@ -166,6 +168,7 @@ impl ImageFormat {
 
 /// How the clusters of a qcow2 are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Compression {
@@ -191,10 +194,13 @@ impl Compression {
 
 /// What to convert, and into what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ConvertSpec {
     /// Absolute path of a disk image, a package, or a directory that holds one package.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub source: PathBuf,
     /// Absolute path of what is written: a file, a block device, or a directory for several disks.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub output: PathBuf,
     /// The form of what is written.
     pub format: ImageFormat,
@@ -258,8 +264,10 @@ impl ConvertSpec {
 
 /// What to compare with its manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct VerifySpec {
     /// Absolute path of a package, of a directory that holds one, or of a manifest.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub path: PathBuf,
 }
 

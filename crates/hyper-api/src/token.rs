@@ -8,6 +8,7 @@ use crate::Role;
 
 /// A token to be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenSpec {
     /// What a person calls it.
@@ -21,6 +22,7 @@ pub struct TokenSpec {
 
 /// A token that was made. Its secret is not in here: the daemon does not have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Token {
     /// Its public id.
     pub id: String,
@@ -37,6 +39,7 @@ pub struct Token {
 
 /// The reply that shows a new token, once.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NewToken {
     /// What can be shown again.
     #[serde(flatten)]
@@ -53,6 +56,7 @@ impl fmt::Debug for NewToken {
 
 /// Tokens, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TokenList {
     /// The tokens.
     pub tokens: Vec<Token>,

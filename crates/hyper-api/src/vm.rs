@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One VM or template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Vm {
     /// Inventory path from the root, as the server spells it: `/DC0/vm/web/web01`.
     pub path: String,
@@ -40,6 +41,7 @@ pub struct Vm {
 
 /// The reply of `GET /api/v1/vms`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct VmList {
     /// All VMs, sorted by path.
     pub vms: Vec<Vm>,

@@ -6,6 +6,7 @@
 //! | `GET /healthz` | `{"status":"ok"}`: the process answers |
 //! | `GET /readyz` | the same, or 503: it takes jobs |
 //! | `GET /metrics` | for Prometheus |
+//! | `GET /api/v1/openapi.json` | what this table says, in OpenAPI |
 //! | `GET /api/v1/info` | `Info` |
 //! | `GET /api/v1/vms`, with `?capacities=true` also how large their disks are | `VmList` |
 //! | `POST /api/v1/vms/info`, `shutdown`, `poweroff`, `remove-cdrom` | `VmDetail`, once it is done |
@@ -25,6 +26,7 @@ pub mod events;
 mod health;
 mod jobs;
 mod local;
+mod openapi;
 mod reply;
 mod route;
 mod source;
@@ -80,11 +82,17 @@ pub fn routes() -> Vec<Route> {
         events::routes(),
         local::routes(),
         tokens::routes(),
+        openapi::routes(),
         compat::routes::routes(),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Returns the description of the routes that are not for older programs.
+pub fn description() -> utoipa::openapi::OpenApi {
+    openapi::document(&routes())
 }
 
 /// Returns the routes over `state`. Nobody guards them here: that is for whoever serves them.

@@ -7,6 +7,7 @@ mod compat;
 mod daemon;
 mod guard;
 mod jobs;
+mod openapi;
 mod process;
 mod rights;
 mod routes;
