@@ -5,6 +5,9 @@
 //!     │                  ├─► failed        `problem` says why
 //!     └──────────────────┴─► cancelled
 //! ```
+//!
+//! A job that failed or was cancelled can be resumed: it is pending again, at its next attempt. So is one whose
+//! daemon ended while it ran.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -125,7 +128,7 @@ pub enum JobState {
 }
 
 impl JobState {
-    /// Returns true when the state never changes again.
+    /// Returns true when the job has ended; it goes on only if somebody resumes it.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
@@ -194,12 +197,21 @@ pub struct Job {
     pub id: JobId,
     /// Counts up with every change; also the id of the event that carries this picture.
     pub revision: u64,
+    /// Counts from 1 up each time that it is queued; absent from an older daemon.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub attempt: u32,
+    /// Jobs of a higher priority go first; absent for 0.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub priority: i32,
     /// What was asked for.
     pub spec: JobSpec,
     /// Its state.
     pub state: JobState,
     /// Where it is; of a job that has ended, where it was then.
     pub phase: Phase,
+    /// What it waits for in the phase `waiting`, where that is not its turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
     /// Inventory path of the VM, once it is found; of an export only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vm_path: Option<String>,
@@ -231,6 +243,10 @@ pub struct Job {
     pub ended_at: Option<String>,
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// The reply of `GET /api/v1/jobs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -239,6 +255,9 @@ pub struct JobList {
     pub jobs: Vec<Job>,
     /// The length of `jobs`.
     pub total: u64,
+    /// What to give as `cursor` for the jobs that follow; absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 #[cfg(test)]

@@ -11,11 +11,13 @@
 //! What this crate does not do: no vSphere, no disks, no terminal. `hypervisord` serves these
 //! types, `hyperctl` reads them; they meet nowhere else.
 
+mod batch;
 pub mod client;
 mod conversion;
 mod info;
 mod inspection;
 mod job;
+mod logs;
 mod operation;
 mod problem;
 mod progress;
@@ -27,6 +29,7 @@ pub mod sse;
 mod token;
 mod vm;
 
+pub use batch::{BatchAnswer, BatchBody, BatchReply, JobRequest, check_priority};
 pub use conversion::{Conversion, ConvertedDisk, ConvertedFile, Mismatch, Verification};
 pub use info::Info;
 pub use inspection::{
@@ -34,6 +37,7 @@ pub use inspection::{
     Removable,
 };
 pub use job::{ExportSpec, Job, JobId, JobList, JobState, Phase};
+pub use logs::{LogLine, LogList};
 pub use operation::{SHUTDOWN_LIMIT_S, ShutdownSpec, VmDetail, VmDisk, VmDrive, VmOperation, VmRequest};
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem, ProblemKind};
 pub use progress::{Amounts, FileProgress, Progress};

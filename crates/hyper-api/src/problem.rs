@@ -47,6 +47,8 @@ pub enum ProblemKind {
     Cancelled,
     /// A limit of the daemon is reached, or it is stopping; the same request may succeed later.
     Busy,
+    /// The daemon cannot write down what it was asked, or read what it wrote down.
+    Storage,
     /// The daemon does not know who asks: no token, or one that it never gave out or has expired.
     Unauthorized,
     /// The daemon knows who asks, and they may not; or the request comes from a foreign web page.
@@ -64,7 +66,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind that this version can write.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Usage,
         Self::NotFound,
         Self::Method,
@@ -79,6 +81,7 @@ impl ProblemKind {
         Self::Server,
         Self::Cancelled,
         Self::Busy,
+        Self::Storage,
         Self::Unauthorized,
         Self::Forbidden,
         Self::TooLarge,
@@ -104,6 +107,7 @@ impl ProblemKind {
             Self::Server => "server",
             Self::Cancelled => "cancelled",
             Self::Busy => "busy",
+            Self::Storage => "storage",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::TooLarge => "too_large",
@@ -131,6 +135,7 @@ impl ProblemKind {
             Self::Server => "source answered with a fault",
             Self::Cancelled => "cancelled",
             Self::Busy => "busy",
+            Self::Storage => "job store not usable",
             Self::Unauthorized => "token missing or not known",
             Self::Forbidden => "not allowed",
             Self::TooLarge => "request too large",

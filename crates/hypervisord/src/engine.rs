@@ -15,7 +15,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hyper_api::{InspectRequest, JobSpec, Problem, ProblemKind};
 use migrate::export::{Observer, Report, Request};
-use migrate::inventory::Vm;
+use migrate::inventory::{Found, Vm};
 use migrate::source::Source;
 use migrate::vm::{Operation, Outcome};
 use migrate::{conversion, inspect, verify};
@@ -31,6 +31,13 @@ pub trait Engine: Send + Sync + 'static {
     /// Lists all VMs, with the `capacities` of their disks or without, unless `cancel` comes first. Leaves no
     /// session behind in either case.
     fn list(&self, capacities: bool, cancel: CancellationToken) -> BoxFuture<'_, migrate::Result<Vec<Vm>>>;
+
+    /// Finds the VMs that `wanted` means, in its order, unless `cancel` comes first. Leaves no session behind.
+    fn find(
+        &self,
+        wanted: Vec<String>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'_, migrate::Result<Vec<migrate::Result<Found>>>>;
 
     /// Exports one VM. Returns only when the source holds nothing for us any more, also after an error
     /// or when `cancel` is cancelled.
@@ -53,6 +60,14 @@ pub trait Engine: Send + Sync + 'static {
 impl Engine for Source {
     fn list(&self, capacities: bool, cancel: CancellationToken) -> BoxFuture<'_, migrate::Result<Vec<Vm>>> {
         async move { migrate::inventory::list(self, capacities, &cancel).await }.boxed()
+    }
+
+    fn find(
+        &self,
+        wanted: Vec<String>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'_, migrate::Result<Vec<migrate::Result<Found>>>> {
+        async move { migrate::inventory::find(self, &wanted, &cancel).await }.boxed()
     }
 
     fn export<'a>(

@@ -11,17 +11,27 @@
 //! | `GET /api/v1/vms`, with `?capacities=true` also how large their disks are | `VmList` |
 //! | `POST /api/v1/vms/info`, `shutdown`, `poweroff`, `remove-cdrom` | `VmDetail`, once it is done |
 //! | `POST /api/v1/inspect` | `Inspection` of files that lie here |
-//! | `POST /api/v1/jobs` | 201, the new `Job`, `Location` |
-//! | `GET /api/v1/jobs` | `JobList`, newest first |
+//! | `POST /api/v1/jobs` | 201, the new `Job`, `Location`; 200 when the same request made it before |
+//! | `POST /api/v1/jobs/batch` | `BatchReply`: each job's id or problem, in their order |
+//! | `GET /api/v1/jobs`, with `state`, `vm`, `limit`, `cursor` | `JobList`, newest first |
 //! | `GET /api/v1/jobs/{id}` | `Job` |
+//! | `PATCH /api/v1/jobs/{id}` with `{"priority"}` | the `Job` |
+//! | `DELETE /api/v1/jobs/{id}` | 204, once it has ended |
 //! | `GET /api/v1/jobs/{id}/events` | server-sent events, see [`events`] |
+//! | `GET /api/v1/jobs/{id}/logs`, with `tail` | `LogList` |
 //! | `POST /api/v1/jobs/{id}/cancel` | 202, the `Job` as it is; it ends later |
+//! | `POST /api/v1/jobs/{id}/resume` | 202, the `Job`, which waits for its turn again |
+//! | `POST /api/v1/jobs/{id}/retry` | 201, a new `Job` that is asked to do the same |
+//! | `GET /api/v1/events` | server-sent events of all jobs, see [`all_events`] |
 //! | `GET /api/v1/tokens` | `TokenList` |
 //! | `POST /api/v1/tokens` | 201, `NewToken`: the secret, this once |
 //! | `DELETE /api/v1/tokens/{id}` | 204 |
 //!
+//! With the header `Idempotency-Key` a submit, of one job or many, that is repeated accepts nothing again.
+//!
 //! What is not below `/api/v1` and none of the above belongs to older programs: [`crate::compat::routes`].
 
+pub mod all_events;
 pub mod events;
 mod health;
 mod jobs;
@@ -81,6 +91,7 @@ pub fn routes() -> Vec<Route> {
         jobs::routes(),
         events::routes(),
         local::routes(),
+        all_events::routes(),
         tokens::routes(),
         openapi::routes(),
         compat::routes::routes(),

@@ -1,41 +1,63 @@
-//! All jobs of this process, in memory.
+//! All jobs of a daemon.
 //!
 //! ```text
-//!  submit ─► Jobs ─► one task per job (run) ─► watch of the job's picture ─► routes, event streams
-//!                         ▲
-//!  cancel, drain ─────────┘ by token
+//!  submit ─► check ─► store ─► queue ─► one task per job at work (run) ─► store, pictures ─► routes, event streams
+//!                       │                          ▲
+//!                       └─ recover, at a start     └── cancel, drain: by token
 //! ```
 //!
-//! Each job's state is owned by its task; everybody else sees pictures. What it does not do: nothing
-//! survives the process (the durable store comes with the daemon mode), and nothing knows HTTP.
+//! The log in the store is the truth about a job; [`fold`] makes its state of it. A job at work is owned by its
+//! task, which alone writes to its log; everybody else sees pictures. Jobs that wait are tickets in the
+//! [`queue`], and jobs that have ended are in the store only: memory grows with neither.
+//!
+//! What it does not do: nothing here knows HTTP.
 
+mod act;
+mod check;
 pub mod fold;
+mod heard;
+pub mod lines;
+pub mod log;
+pub mod moment;
+pub mod owner;
+pub mod queue;
+mod rates;
+mod recover;
+mod retention;
 mod run;
+pub mod settings;
+mod submit;
+mod task;
 mod wire;
 mod work;
 
-use std::collections::VecDeque;
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
-use hyper_api::{ExportSpec, Job, JobId, JobSpec, JobState, Phase, Problem, ProblemKind, Progress};
-use tokio::sync::{Semaphore, watch};
+use hyper_api::{Job, JobId, LogLine, Problem, ProblemKind};
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use submit::Submission;
 pub use wire::vm as vm_on_wire;
 
 use crate::engine::Configured;
-use crate::problems::refusal;
+use crate::problems::{from_store, refusal};
+use crate::store::{Counts, Filter, Store};
+use fold::{Folded, fold};
+use queue::{Limits, Queue, Ticket};
+use settings::{Life, Settings};
 
-/// Jobs at work at once; others are pending. Each export has one connection per disk, and a host's
-/// file service slows down beyond about this many VMs.
-const RUNNING_MAX: usize = 4;
+/// Changes that a reader of all jobs may lag behind before it has to read them from the store.
+const CHANGES_MAX: usize = 1024;
 
-/// Jobs kept. Beyond it the oldest that has ended is forgotten; with none ended a submit is refused.
-const KEPT_MAX: usize = 1000;
+/// Pause before a job is looked for again that was in nobody's hands for a moment.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// The jobs of this process. Clones are the same jobs.
+/// The jobs of this daemon. Clones are the same jobs.
 #[derive(Clone, Debug)]
 pub struct Jobs {
     shared: Arc<Shared>,
@@ -43,83 +65,196 @@ pub struct Jobs {
 
 #[derive(Debug)]
 struct Shared {
-    /// Oldest first.
-    entries: Mutex<VecDeque<Entry>>,
+    store: Store,
+    configured: RwLock<Configured>,
+    settings: Settings,
+    state: Mutex<State>,
     tasks: TaskTracker,
     stopping: CancellationToken,
-    slots: Arc<Semaphore>,
+    changes: broadcast::Sender<Change>,
 }
 
+/// What is in memory: which jobs wait, which are at work, and what watchers see.
 #[derive(Debug)]
-struct Entry {
-    id: JobId,
-    cancel: CancellationToken,
-    pictures: watch::Receiver<Arc<Job>>,
+struct State {
+    queue: Queue,
+    /// Jobs that a task has, and how it is told to stop.
+    working: HashMap<JobId, Stop>,
+    /// The pictures of jobs that are at work or looked at.
+    pictures: HashMap<JobId, watch::Sender<Arc<Job>>>,
 }
 
-impl Default for Jobs {
-    fn default() -> Self {
-        let shared = Shared {
-            entries: Mutex::default(),
-            tasks: TaskTracker::new(),
-            stopping: CancellationToken::new(),
-            slots: Arc::new(Semaphore::new(RUNNING_MAX)),
-        };
-        Self { shared: Arc::new(shared) }
+/// How a task is told to stop.
+#[derive(Clone, Debug)]
+struct Stop {
+    token: CancellationToken,
+    /// True when it was somebody who wants the job to end, and not the end of the daemon.
+    asked: Arc<AtomicBool>,
+}
+
+impl Stop {
+    fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
     }
+
+    fn ask(&self) {
+        self.asked.store(true, Ordering::Release);
+        self.token.cancel();
+    }
+}
+
+/// A job has changed.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Place of the entry that changed it in the order of all jobs; `None` when only its progress moved.
+    pub sequence: Option<u64>,
+    /// The job.
+    pub job: Arc<Job>,
+}
+
+/// A page of jobs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// The jobs, newest first.
+    pub jobs: Vec<Job>,
+    /// What to give as [`Filter::before`] for the next page; none after the last.
+    pub next: Option<u64>,
 }
 
 impl Jobs {
-    /// Accepts a job and starts it as soon as there is room.
+    /// Takes up what the store has, and begins to work on it.
     ///
     /// # Errors
-    /// [`ProblemKind::Usage`] for a request that makes no sense, [`ProblemKind::Busy`] when too many
-    /// jobs are waiting or the daemon is stopping; besides what [`Configured::check`] gives.
-    pub fn submit(&self, configured: &Configured, spec: JobSpec) -> Result<Arc<Job>, Box<Problem>> {
-        configured.check(&spec)?;
-        check(&spec)?;
-        let mut entries = self.entries();
-        if self.shared.stopping.is_cancelled() {
-            return Err(refusal(ProblemKind::Busy, "accept a job: the daemon is stopping"));
+    /// Those of a store that cannot be used.
+    pub async fn open(store: Store, configured: Configured, settings: Settings) -> crate::store::Result<Self> {
+        let state = State { queue: Queue::new(settings.limits), working: HashMap::new(), pictures: HashMap::new() };
+        let (changes, _) = broadcast::channel(CHANGES_MAX);
+        let shared = Shared {
+            store,
+            configured: RwLock::new(configured),
+            settings,
+            state: Mutex::new(state),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            changes,
+        };
+        let jobs = Self { shared: Arc::new(shared) };
+        recover::recover(&jobs.shared).await?;
+        retention::start(&jobs.shared);
+        jobs.shared.dispatch();
+        Ok(jobs)
+    }
+
+    /// Returns one job as it is now.
+    ///
+    /// # Errors
+    /// [`ProblemKind::NotFound`]; those of a store that cannot be read.
+    pub async fn job(&self, id: &JobId) -> Result<Job, Box<Problem>> {
+        if let Some(pictures) = self.shared.state().pictures.get(id) {
+            return Ok(Job::clone(&pictures.borrow()));
         }
-        make_room(&mut entries)?;
-        let job = Arc::new(accepted(spec));
-        let (sender, pictures) = watch::channel(Arc::clone(&job));
-        let cancel = self.shared.stopping.child_token();
-        entries.push_back(Entry { id: job.id.clone(), cancel: cancel.clone(), pictures });
-        self.shared.tasks.spawn(run::run(configured.clone(), cancel, Arc::clone(&self.shared.slots), sender));
-        Ok(job)
+        Ok(self.shared.folded(id).await?.job)
     }
 
-    /// Returns all jobs, newest first.
-    pub fn list(&self) -> Vec<Arc<Job>> {
-        self.entries().iter().rev().map(|entry| Arc::clone(&entry.pictures.borrow())).collect()
-    }
-
-    /// Returns the pictures of one job, the present one first.
+    /// Returns a page of jobs, newest first.
     ///
     /// # Errors
-    /// [`ProblemKind::NotFound`].
-    pub fn watch(&self, id: &JobId) -> Result<watch::Receiver<Arc<Job>>, Box<Problem>> {
-        let entries = self.entries();
-        let entry = entries.iter().find(|entry| entry.id == *id).ok_or_else(|| not_found(id))?;
-        Ok(entry.pictures.clone())
+    /// Those of a store that cannot be read.
+    pub async fn list(&self, filter: Filter) -> Result<Listed, Box<Problem>> {
+        let page = self.shared.store.page(filter).await.map_err(|error| from_store("list the jobs", &error))?;
+        let state = self.shared.state();
+        let now = |(id, records): &(JobId, Vec<log::Record>)| match state.pictures.get(id) {
+            Some(pictures) => Some(Job::clone(&pictures.borrow())),
+            None => fold(id, records).map(|folded| folded.job),
+        };
+        Ok(Listed { jobs: page.jobs.iter().filter_map(now).collect(), next: page.next })
     }
 
-    /// Asks for a stop of one job. It has ended when its picture says so, which takes as long as giving
-    /// the VM back. Asking again changes nothing.
+    /// Returns how many jobs there are in each state.
     ///
     /// # Errors
-    /// [`ProblemKind::NotFound`]; [`ProblemKind::State`] when it has completed or failed.
-    pub fn cancel(&self, id: &JobId) -> Result<Arc<Job>, Box<Problem>> {
-        let entries = self.entries();
-        let entry = entries.iter().find(|entry| entry.id == *id).ok_or_else(|| not_found(id))?;
-        let job = Arc::clone(&entry.pictures.borrow());
-        if matches!(job.state, JobState::Completed | JobState::Failed) {
-            return Err(refusal(ProblemKind::State, format!("cancel job {id}: it has {}", job.state.word())));
+    /// Those of a store that cannot be read.
+    pub async fn counts(&self) -> Result<Counts, Box<Problem>> {
+        self.shared.store.counts().await.map_err(|error| from_store("count the jobs", &error))
+    }
+
+    /// Returns what a job has said, oldest first; with `tail` the last so many lines.
+    ///
+    /// # Errors
+    /// [`ProblemKind::NotFound`]; those of a store that cannot be read.
+    pub async fn lines(&self, id: &JobId, tail: Option<usize>) -> Result<Vec<LogLine>, Box<Problem>> {
+        let records = self.shared.store.log(id).await.map_err(|error| from_store("read a job's log", &error))?;
+        if records.is_empty() { Err(not_found(id)) } else { Ok(lines::lines(&records, tail)) }
+    }
+
+    /// Returns the pictures of one job, the present one first. Of a job that has ended there is only that.
+    ///
+    /// # Errors
+    /// [`ProblemKind::NotFound`]; those of a store that cannot be read.
+    pub async fn watch(&self, id: &JobId) -> Result<watch::Receiver<Arc<Job>>, Box<Problem>> {
+        loop {
+            if let Some(pictures) = self.shared.state().pictures.get(id) {
+                return Ok(pictures.subscribe());
+            }
+            let job = Arc::new(self.shared.folded(id).await?.job);
+            if job.state.is_final() {
+                return Ok(watch::channel(job).1);
+            }
+            // It waits, or is about to be begun. Whoever begins it finds the channel here.
+            {
+                let mut state = self.shared.state();
+                if state.queue.is_waiting(id) || state.working.contains_key(id) {
+                    let pictures = state.pictures.entry(id.clone()).or_insert_with(|| watch::channel(job).0);
+                    return Ok(pictures.subscribe());
+                }
+            }
+            // It was begun or taken out between the two looks.
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
-        entry.cancel.cancel();
-        Ok(job)
+    }
+
+    /// Returns what changes from now on, of all jobs, and the place of the newest entry before that.
+    ///
+    /// # Errors
+    /// Those of a store that cannot be read.
+    pub async fn changes(&self) -> Result<(broadcast::Receiver<Change>, u64), Box<Problem>> {
+        let changes = self.shared.changes.subscribe();
+        let newest = self.shared.store.newest().await.map_err(|error| from_store("follow the jobs", &error))?;
+        Ok((changes, newest))
+    }
+
+    /// Returns jobs that have changed since the entry `sequence`, each as it is now and with the place of its
+    /// newest entry, in the order of those; at most `limit`.
+    ///
+    /// # Errors
+    /// Those of a store that cannot be read.
+    pub async fn changed_since(&self, sequence: u64, limit: u32) -> Result<Vec<Change>, Box<Problem>> {
+        let failed = |error| from_store("follow the jobs", &error);
+        let ids = self.shared.store.changed_since(sequence, limit).await.map_err(failed)?;
+        let mut changes = Vec::with_capacity(ids.len());
+        for id in ids {
+            let records = self.shared.store.log(&id).await.map_err(failed)?;
+            if let Some(folded) = fold(&id, &records) {
+                changes.push(Change { sequence: Some(folded.sequence), job: Arc::new(folded.job) });
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Takes another source for jobs that begin from now on.
+    pub fn set_configured(&self, configured: Configured) {
+        *self.shared.configured.write().unwrap_or_else(PoisonError::into_inner) = configured;
+    }
+
+    /// Returns true while jobs are taken.
+    pub fn is_accepting(&self) -> bool {
+        !self.shared.stopping.is_cancelled()
+    }
+
+    /// Changes how many jobs are at work at once.
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.state().queue.set_limits(limits);
+        self.shared.dispatch();
     }
 
     /// Runs a question to the source beside the jobs, so that [`Self::drain`] waits for its end too. The
@@ -148,25 +283,72 @@ impl Jobs {
         asked.await.unwrap_or_else(|_| Err(refusal(ProblemKind::Internal, "ask the source: the question panicked")))
     }
 
-    /// Returns true while jobs are taken.
-    pub fn is_accepting(&self) -> bool {
-        !self.shared.stopping.is_cancelled()
-    }
-
-    /// Refuses new jobs, stops all others and returns when every one of them has given its VM back.
+    /// Refuses new jobs, stops those at work and returns when every one of them has given its VM back. In a
+    /// daemon they go on at its next start; in a private child they have ended.
     pub async fn drain(&self) {
-        // Under the lock, so that no submit slips in between.
+        // Under the lock, so that nothing is begun any more.
         {
-            let _entries = self.entries();
+            let _state = self.shared.state();
             self.shared.stopping.cancel();
+        }
+        if self.shared.settings.life == Life::Private {
+            self.cancel_waiting().await;
         }
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
     }
+}
 
-    fn entries(&self) -> MutexGuard<'_, VecDeque<Entry>> {
-        // Nothing that holds the lock can leave the list half changed.
-        self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    /// Returns the source, and who does whose work.
+    fn configured(&self) -> Configured {
+        self.configured.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock can leave it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns a job as its log has it.
+    async fn folded(&self, id: &JobId) -> Result<Folded, Box<Problem>> {
+        let records = self.store.log(id).await.map_err(|error| from_store("read a job", &error))?;
+        fold(id, &records).ok_or_else(|| not_found(id))
+    }
+
+    /// Begins as many jobs as there is room for.
+    fn dispatch(self: &Arc<Self>) {
+        let mut state = self.state();
+        if self.stopping.is_cancelled() {
+            return;
+        }
+        while let Some(ticket) = state.queue.take() {
+            let stop = Stop { token: self.stopping.child_token(), asked: Arc::default() };
+            state.working.insert(ticket.id.clone(), stop.clone());
+            self.tasks.spawn(run::run(Arc::clone(self), ticket, stop));
+        }
+    }
+
+    /// Lets a job wait for its turn.
+    fn enqueue(self: &Arc<Self>, ticket: Ticket) {
+        self.state().queue.push(ticket);
+        self.dispatch();
+    }
+
+    /// Shows a change of a job to whoever looks.
+    fn publish(&self, job: &Arc<Job>, sequence: Option<u64>) {
+        {
+            let mut state = self.state();
+            let at_work = state.working.contains_key(&job.id);
+            if let Some(pictures) = state.pictures.get(&job.id) {
+                pictures.send_replace(Arc::clone(job));
+                if !at_work && (job.state.is_final() || pictures.is_closed()) {
+                    state.pictures.remove(&job.id);
+                }
+            }
+        }
+        // Nobody listening is no error.
+        drop(self.changes.send(Change { sequence, job: Arc::clone(job) }));
     }
 }
 
@@ -174,104 +356,14 @@ fn not_found(id: &JobId) -> Box<Problem> {
     refusal(ProblemKind::NotFound, format!("find job {id}: there is none with this id"))
 }
 
-fn make_room(entries: &mut VecDeque<Entry>) -> Result<(), Box<Problem>> {
-    if entries.len() < KEPT_MAX {
-        return Ok(());
-    }
-    match entries.iter().position(|entry| entry.pictures.borrow().state.is_final()) {
-        Some(oldest) => {
-            entries.remove(oldest);
-            Ok(())
-        }
-        None => Err(refusal(ProblemKind::Busy, format!("accept a job: {KEPT_MAX} are not done yet"))),
-    }
-}
-
-fn accepted(spec: JobSpec) -> Job {
-    Job {
-        id: JobId::new(uuid::Uuid::new_v4().to_string()),
-        revision: 0,
-        spec,
-        state: JobState::Pending,
-        phase: Phase::Waiting,
-        vm_path: None,
-        progress: Progress::default(),
-        warnings: Vec::new(),
-        report: None,
-        conversion: None,
-        verification: None,
-        problem: None,
-        created_at: run::timestamp(),
-        started_at: None,
-        ended_at: None,
-    }
-}
-
-/// Control characters that a VM's name may hold: vSphere allows them and XML carries them, so `list`
-/// shows such VMs. Whoever prints them escapes them.
-const NAMEABLE: [char; 3] = ['\t', '\n', '\r'];
-
-/// Refuses what can be seen to be wrong before anything is asked of the source.
-fn check(spec: &JobSpec) -> Result<(), Box<Problem>> {
-    match spec {
-        JobSpec::Export(spec) => check_vm(spec)?,
-        JobSpec::Convert(spec) => check_path("source", &spec.source)?,
-        JobSpec::Verify(spec) => check_path("package", &spec.path)?,
-        _ => {}
-    }
-    spec.output().map_or(Ok(()), |output| check_path("output", output))
-}
-
-fn check_vm(spec: &ExportSpec) -> Result<(), Box<Problem>> {
-    if spec.vm.trim().is_empty() {
-        return Err(wrong("it names no VM"));
-    }
-    if spec.vm.contains(|c: char| c.is_control() && !NAMEABLE.contains(&c)) {
-        return Err(wrong("the VM's name holds control characters that no server can send"));
-    }
-    Ok(())
-}
-
-fn check_path(what: &str, path: &Path) -> Result<(), Box<Problem>> {
-    if !path.is_absolute() {
-        return Err(wrong(&format!("the path of the {what} is not absolute")));
-    }
-    if path.to_string_lossy().contains(char::is_control) {
-        return Err(wrong(&format!("the path of the {what} holds control characters")));
-    }
-    Ok(())
-}
-
-fn wrong(why: &str) -> Box<Problem> {
-    refusal(ProblemKind::Usage, format!("accept a job: {why}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use hyper_api::VerifySpec;
-
-    use super::*;
-
-    #[test]
-    fn a_request_that_makes_no_sense_is_refused_at_once() {
-        for (vm, output, why) in [
-            ("", "/x", "names no VM"),
-            (" ", "/x", "names no VM"),
-            ("a\u{1b}[2J", "/x", "control characters"),
-            ("a", "x", "not absolute"),
-            ("a", "/x\n", "control characters"),
-        ] {
-            let spec = ExportSpec { vm: vm.into(), output: output.into(), ..ExportSpec::default() };
-            let refused = check(&spec.into()).unwrap_err();
-            assert_eq!(refused.kind, ProblemKind::Usage);
-            assert!(refused.error.contains(why), "{}", refused.error);
-        }
-        for vm in ["/DC0/vm/a", "/DC0/vm/two\nlines", "/DC0/vm/tab\tand\rreturn"] {
-            check(&ExportSpec { vm: vm.into(), output: "/x".into(), ..ExportSpec::default() }.into()).unwrap();
-        }
-        for (path, why) in [("x", "not absolute"), ("/x\n", "control characters")] {
-            let refused = check(&VerifySpec { path: path.into() }.into()).unwrap_err();
-            assert!(refused.error.contains(why), "{}", refused.error);
-        }
+/// Returns the ticket of a job that waits.
+fn ticket(folded: &Folded, order: u64) -> Ticket {
+    Ticket {
+        id: folded.job.id.clone(),
+        order,
+        priority: folded.job.priority,
+        owner: folded.owner.clone(),
+        source: folded.place.source.clone(),
+        host: folded.place.host.clone(),
     }
 }

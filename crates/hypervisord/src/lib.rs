@@ -19,6 +19,7 @@
 pub mod accounts;
 pub mod args;
 pub mod caller;
+pub mod clock;
 pub mod compat;
 pub mod config;
 pub mod engine;
@@ -36,6 +37,7 @@ pub mod problems;
 pub mod seal;
 pub mod serve;
 mod service;
+pub mod store;
 mod tls;
 pub mod tokens;
 pub mod workers;

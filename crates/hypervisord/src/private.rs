@@ -9,6 +9,8 @@
 //! its standard input also after `kill -9`. SIGINT and SIGHUP are ignored: a terminal sends them to
 //! everybody in it, and what they mean is the starter's decision.
 
+mod store;
+
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
@@ -23,6 +25,8 @@ use crate::caller::Caller;
 use crate::engine::Configured;
 use crate::http::{self, State};
 use crate::jobs::Jobs;
+use crate::jobs::settings::Settings;
+use crate::store::Store;
 
 /// Longest wait for VMs to be given back. A server that does not answer for this long has to let
 /// its lease time out by itself (300 s by default).
@@ -44,7 +48,11 @@ pub fn run(socket: &Path) -> anyhow::Result<()> {
     let served = runtime.block_on(async {
         let stop = CancellationToken::new();
         watch_starter(stop.clone()).context("watch for the end of the starter")?;
-        serve(socket, configured, stop).await
+        let beside = socket.parent().context("find the socket's directory")?;
+        let (store, kept) = store::open(&|name| std::env::var_os(name), beside)?;
+        let served = serve(socket, store, configured, stop).await;
+        kept.end();
+        served
     });
     runtime.shutdown_timeout(SHUTDOWN_TIME_MAX);
     served
@@ -55,12 +63,13 @@ pub fn run(socket: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the socket's directory is open to others, or listening fails.
-pub async fn serve(socket: &Path, configured: Configured, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(socket: &Path, store: Store, configured: Configured, stop: CancellationToken) -> anyhow::Result<()> {
     let directory = socket.parent().context("find the socket's directory")?;
     check_private(directory)?;
     let listener = UnixListener::bind(socket).with_context(|| format!("listen on {}", socket.display()))?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).context("close the socket to others")?;
-    let jobs = Jobs::default();
+    let opened = Jobs::open(store.clone(), configured.clone(), Settings::private()).await;
+    let jobs = opened.map_err(|error| anyhow::anyhow!("{}", error.chain()))?;
     let closing = CancellationToken::new();
     let router = http::router(State::new(configured, jobs.clone())).layer(Extension(Caller::private()));
     let server = axum::serve(listener, router).with_graceful_shutdown(closing.clone().cancelled_owned());
@@ -80,6 +89,7 @@ pub async fn serve(socket: &Path, configured: Configured, stop: CancellationToke
         // A reader that does not read must not keep us alive.
         None => tokio::time::timeout(CLOSE_TIME_MAX, server).await.unwrap_or(Ok(Ok(()))),
     };
+    store.close();
     remove(socket, directory);
     ended.context("serve")?.context("serve")
 }

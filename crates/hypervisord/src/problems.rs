@@ -14,9 +14,11 @@
 //! | internal, anything newer | internal | 500 | a bug of ours |
 //!
 //! And from the daemon itself: unauthorized 401, forbidden 403, method 405, too large 413, too many 429,
-//! busy 503. `hyperctl` turns the kinds, never the statuses, into exit codes.
+//! busy 503, storage 507. `hyperctl` turns the kinds, never the statuses, into exit codes.
 
 use hyper_api::{Problem, ProblemKind};
+
+use crate::store;
 
 /// Returns the problem kind of an error kind.
 pub fn kind_of(kind: migrate::ErrorKind) -> ProblemKind {
@@ -58,6 +60,7 @@ pub const fn status_of(kind: ProblemKind) -> u16 {
         | ProblemKind::Server => 502,
         ProblemKind::Busy => 503,
         ProblemKind::Timeout => 504,
+        ProblemKind::Storage => 507,
         // `Internal`, and whatever is newer than this table.
         _ => 500,
     }
@@ -80,6 +83,24 @@ pub fn from_migrate(error: &migrate::Error) -> Problem {
         Some(hint) => problem.with_hint(hint),
         None => problem,
     }
+}
+
+/// Makes the problem that an error of the job store is to a caller.
+pub fn from_store(doing: &str, error: &store::Error) -> Box<Problem> {
+    use store::ErrorKind as From;
+    let (kind, hint) = match error.kind() {
+        From::Full => (ProblemKind::Storage, Some("make room where the daemon keeps its job store")),
+        From::Io | From::Locked | From::Damaged | From::Newer => (ProblemKind::Storage, None),
+        From::Stale | From::TargetTaken | From::KeyReused => (ProblemKind::State, None),
+        From::Closed => (ProblemKind::Busy, None),
+        // `Internal`, and whatever is newer than this table.
+        _ => (ProblemKind::Internal, None),
+    };
+    let problem = problem(kind, format!("{doing}: {}", error.chain()));
+    Box::new(match hint {
+        Some(hint) => problem.with_hint(hint),
+        None => problem,
+    })
 }
 
 #[cfg(test)]
@@ -115,6 +136,7 @@ mod tests {
             (ProblemKind::TooLarge, 413),
             (ProblemKind::TooMany, 429),
             (ProblemKind::Busy, 503),
+            (ProblemKind::Storage, 507),
         ] {
             assert_eq!(status_of(kind), status, "{kind:?}");
         }

@@ -27,8 +27,10 @@ use crate::engine::Configured;
 use crate::guard::{Guard, Rates};
 use crate::http::{self, State};
 use crate::jobs::Jobs;
+use crate::jobs::settings;
 use crate::listen::{self, Door, Given};
 use crate::metrics::Metrics;
+use crate::store::Store;
 use crate::tokens::Tokens;
 use crate::workers::Workers;
 use crate::{config, logging, service};
@@ -124,6 +126,7 @@ pub struct Daemon {
     started_with: Config,
     addresses: Vec<SocketAddr>,
     jobs: Jobs,
+    store: Store,
     tokens: Tokens,
     metrics: Metrics,
     compat: Shared,
@@ -151,7 +154,12 @@ impl Daemon {
         let exposed = doors.listeners.iter().any(listen::Listener::is_exposed);
         let certificate = parts::certificate(&config, exposed, &addresses)?;
         let rates = Arc::new(Rates::new(&config.limits));
-        let (jobs, metrics) = (Jobs::default(), Metrics::new());
+        let directory = config.state_dir.clone();
+        let store = tokio::task::spawn_blocking(move || Store::open(&directory)).await?;
+        let store = store.map_err(|error| anyhow::anyhow!("{}", error.chain()))?;
+        let opened = Jobs::open(store.clone(), configured.clone(), settings::Settings::daemon()).await;
+        let jobs = opened.map_err(|error| anyhow::anyhow!("{}", error.chain()))?;
+        let metrics = Metrics::new();
         let compat = Shared::new();
         let state = State {
             configured,
@@ -183,6 +191,7 @@ impl Daemon {
             started_with: config,
             addresses,
             jobs,
+            store,
             tokens,
             metrics,
             compat,
@@ -212,12 +221,13 @@ impl Daemon {
         let rates = Arc::new(Rates::new(&config.limits));
         let guard = guard(config, &self.addresses, &self.tokens, &rates, &self.metrics);
         let state = State {
-            configured,
+            configured: configured.clone(),
             jobs: self.jobs.clone(),
             tokens: Some(self.tokens.clone()),
             metrics: self.metrics.clone(),
             compat: self.compat.with_roots(&config.exports.roots),
         };
+        self.jobs.set_configured(configured);
         self.rates.send_replace(rates);
         self.certificate.send_replace(certificate);
         drop(self.router.send_replace(guard.before(http::router(state))));
@@ -231,6 +241,7 @@ impl Daemon {
         if tokio::time::timeout(DRAIN_TIME_MAX, self.jobs.drain()).await.is_err() {
             tracing::error!("gave up waiting for the source to release its VMs");
         }
+        self.store.close();
         self.closing.cancel();
         self.tracker.close();
         if tokio::time::timeout(CLOSE_TIME_MAX, self.tracker.wait()).await.is_err() {

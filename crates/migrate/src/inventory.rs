@@ -58,6 +58,37 @@ pub async fn list(source: &Source, capacities: bool, cancel: &CancellationToken)
     Ok(vms.into_iter().map(Vm::from).collect())
 }
 
+/// Where a VM is that a request means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Inventory path, as the server spells it.
+    pub path: String,
+    /// Managed object id of the host that it is on; `None` where the server does not say.
+    pub host: Option<String>,
+}
+
+/// Finds the VMs that `wanted` means, each a path or a name that fits exactly one, unless `cancel` comes first.
+/// Answers are in the order of the questions. No session is left in either case.
+///
+/// # Errors
+/// Of the kinds login, unreachable, certificate, permission, server and cancelled. A VM that is not there, or a
+/// name that fits several, is the error of that answer only.
+pub async fn find(source: &Source, wanted: &[String], cancel: &CancellationToken) -> Result<Vec<Result<Found>>> {
+    let session = source.open(cancel).await?;
+    let stopped = || vsphere::Error::new(vsphere::ErrorKind::Cancelled, "stopped");
+    let found = tokio::select! {
+        found = vsphere::inventory::find_all(&session, wanted) => found,
+        () = cancel.cancelled() => Err(stopped()),
+    };
+    close(session).await;
+    let found = found.map_err(|error| Error::from(error.context(format!("find VMs of {}", source.display_name()))))?;
+    let placed = |found: vsphere::Result<vsphere::inventory::Placed>| match found {
+        Ok(placed) => Ok(Found { path: placed.path, host: placed.host.map(|host| host.id) }),
+        Err(error) => Err(Error::from(error)),
+    };
+    Ok(found.into_iter().map(placed).collect())
+}
+
 impl From<vsphere::inventory::Vm> for Vm {
     fn from(vm: vsphere::inventory::Vm) -> Self {
         let config = vm.config;

@@ -93,8 +93,61 @@ pub async fn list(session: &Session) -> Result<Vec<Vm>> {
 pub async fn find(session: &Session, wanted: &str) -> Result<Vm> {
     match find_by_path(session, wanted).await? {
         Some(found) => read(session, &found).await,
-        None => choose(list(session).await?, wanted, session.url().authority().as_str()),
+        None => choose(&list(session).await?, wanted, session.url().authority().as_str()).cloned(),
     }
+}
+
+/// Where a VM is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Inventory path as stored.
+    pub path: String,
+    /// The host that it is on, where the server shows it.
+    pub host: Option<MoRef>,
+}
+
+/// Up to so many VMs are looked for one by one; more cost less as one list of all.
+const FOUND_ONE_BY_ONE: usize = 4;
+
+/// Finds VMs as [`find`] does, with the hosts that they are on. Answers are in the order of the questions.
+///
+/// # Errors
+/// What the server says. A VM that is not there is the error of that answer only.
+pub async fn find_all(session: &Session, wanted: &[String]) -> Result<Vec<Result<Placed>>> {
+    if wanted.len() > FOUND_ONE_BY_ONE {
+        return find_in_list(session, wanted).await;
+    }
+    let mut found = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        found.push(match find(session, wanted).await {
+            Ok(vm) => {
+                let object = properties::read(session, &vm.moref, &["runtime.host"]).await?;
+                Ok(Placed { path: vm.path, host: readable(object.get("runtime.host"))? })
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Ambiguous) => Err(error),
+            Err(error) => return Err(error),
+        });
+    }
+    Ok(found)
+}
+
+async fn find_in_list(session: &Session, wanted: &[String]) -> Result<Vec<Result<Placed>>> {
+    let vms = list(session).await?;
+    let objects = properties::read_all(session, &[("VirtualMachine", &["runtime.host"][..])]).await?;
+    let mut hosts = BTreeMap::new();
+    for object in objects {
+        if let Some(host) = readable(object.get::<MoRef>("runtime.host"))? {
+            hosts.insert(object.moref, host);
+        }
+    }
+    let by_path: BTreeMap<&str, &Vm> = vms.iter().map(|vm| (vm.path.trim_matches('/'), vm)).collect();
+    let server = session.url().authority();
+    let place = |vm: &Vm| Placed { path: vm.path.clone(), host: hosts.get(&vm.moref).cloned() };
+    let find = |wanted: &String| match by_path.get(wanted.trim_matches('/')) {
+        Some(vm) => Ok(place(vm)),
+        None => choose(&vms, wanted, &server).map(place),
+    };
+    Ok(wanted.iter().map(find).collect())
 }
 
 /// Reads one VM anew.
@@ -146,29 +199,29 @@ async fn find_by_path(session: &Session, wanted: &str) -> Result<Option<MoRef>> 
 }
 
 /// Picks the one VM that fits.
-fn choose(vms: Vec<Vm>, wanted: &str, server: &str) -> Result<Vm> {
+fn choose<'a>(vms: &'a [Vm], wanted: &str, server: &str) -> Result<&'a Vm> {
     let wanted = wanted.trim_matches('/');
-    let exact = |vm: &Vm| {
+    let exact = |vm: &&Vm| {
         let path = vm.path.trim_start_matches('/');
         path == wanted || decode_name(path) == wanted
     };
-    let ends = |vm: &Vm| {
+    let ends = |vm: &&Vm| {
         let tail = |path: &str| path.strip_suffix(wanted).is_some_and(|head| head.ends_with('/'));
         vm.name == wanted || tail(&vm.path) || tail(&decode_name(&vm.path))
     };
-    let mut fits: Vec<Vm> = vms.iter().filter(|vm| exact(vm)).cloned().collect();
+    let mut fits: Vec<&Vm> = vms.iter().filter(exact).collect();
     if fits.is_empty() {
-        fits = vms.iter().filter(|vm| ends(vm)).cloned().collect();
+        fits = vms.iter().filter(ends).collect();
     }
-    match fits.len() {
-        1 => Ok(fits.swap_remove(0)),
-        0 => {
+    match fits.as_slice() {
+        [vm] => Ok(vm),
+        [] => {
             let context = format!("find VM `{wanted}`: {server} has no VM of this path or name");
             Err(Error::new(ErrorKind::NotFound, context))
         }
-        count => {
-            let paths: Vec<&str> = fits.iter().map(|vm| vm.path.as_str()).collect();
-            let context = format!("find VM `{wanted}`: the name fits {count} VMs: {}", paths.join(", "));
+        several => {
+            let paths: Vec<&str> = several.iter().map(|vm| vm.path.as_str()).collect();
+            let context = format!("find VM `{wanted}`: the name fits {} VMs: {}", paths.len(), paths.join(", "));
             Err(Error::new(ErrorKind::Ambiguous, context))
         }
     }
@@ -298,7 +351,7 @@ mod tests {
 
     fn chosen(wanted: &str) -> std::result::Result<String, (ErrorKind, String)> {
         let vms = ["/DC0/vm/a/web", "/DC0/vm/b/web", "/DC0/vm/db", "/DC0/vm/x%2fy", "/Lab/DC1/vm/db2"].map(vm);
-        choose(vms.to_vec(), wanted, "vc:443").map(|vm| vm.path).map_err(|error| (error.kind(), error.to_string()))
+        choose(&vms, wanted, "vc:443").map(|vm| vm.path.clone()).map_err(|error| (error.kind(), error.to_string()))
     }
 
     #[test]

@@ -164,3 +164,12 @@ fn requests_of_every_kind_are_read() {
         assert_eq!(JobSpec::from_request(sample.as_bytes()).unwrap(), spec);
     }
 }
+
+#[test]
+fn a_job_that_waits_at_a_later_attempt_is_read() {
+    let sample = include_str!("../samples/job-waiting-0.1.json");
+    let job: Job = read(sample);
+    is_current(&job, sample);
+    assert_eq!((job.attempt, job.priority, job.phase), (2, 5, Phase::Waiting));
+    assert!(job.waiting_for.unwrap().contains("lease"));
+}

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hyper_api::InspectRequest;
 use migrate::export::{Observer, Report, Request};
-use migrate::inventory::Vm;
+use migrate::inventory::{Found, Vm};
 use migrate::rights::Rights;
 use migrate::vm::{Operation, Outcome};
 use migrate::{conversion, inspect, verify};
@@ -24,6 +24,14 @@ pub(super) struct Entitled<T: ?Sized> {
 impl Engine for Entitled<dyn Engine> {
     fn list(&self, capacities: bool, cancel: CancellationToken) -> BoxFuture<'_, migrate::Result<Vec<Vm>>> {
         self.inner.list(capacities, cancel)
+    }
+
+    fn find(
+        &self,
+        wanted: Vec<String>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'_, migrate::Result<Vec<migrate::Result<Found>>>> {
+        self.inner.find(wanted, cancel)
     }
 
     fn export<'a>(

@@ -33,7 +33,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn events(state: extract::State<State>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Refusal> {
-    let pictures = state.jobs.watch(&JobId::new(id))?;
+    let pictures = state.jobs.watch(&JobId::new(id)).await?;
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let follower = Follower { pictures, seen, last: None, ended: false };
     let body = Body::from_stream(stream::unfold(follower, |mut follower| async move {

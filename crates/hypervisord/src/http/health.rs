@@ -38,9 +38,8 @@ async fn readyz(state: extract::State<State>) -> Result<Json<serde_json::Value>,
 }
 
 async fn scrape(state: extract::State<State>) -> Result<impl IntoResponse, Refusal> {
-    let jobs = state.jobs.list();
-    let count = |state| jobs.iter().filter(|job| job.state == state).count();
-    let counts = STATES.map(|state| (state, i64::try_from(count(state)).unwrap_or(i64::MAX)));
+    let jobs = state.jobs.counts().await?;
+    let counts = STATES.map(|state| (state, i64::try_from(jobs.of(state)).unwrap_or(i64::MAX)));
     let text = state.metrics.render(counts);
     let text = text.map_err(|_| problem(ProblemKind::Internal, "write the metrics"))?;
     Ok(([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], text))

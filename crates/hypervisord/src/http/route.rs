@@ -45,6 +45,11 @@ impl Route {
         Self { method: Method::POST, path, need, compat: false, handler: on(MethodFilter::POST, handler) }
     }
 
+    /// Makes a route that changes a part of something.
+    pub fn patch<H: Handler<T, State>, T: 'static>(path: &'static str, need: Need, handler: H) -> Self {
+        Self { method: Method::PATCH, path, need, compat: false, handler: on(MethodFilter::PATCH, handler) }
+    }
+
     /// Makes a route that takes something away.
     pub fn delete<H: Handler<T, State>, T: 'static>(path: &'static str, need: Need, handler: H) -> Self {
         Self { method: Method::DELETE, path, need, compat: false, handler: on(MethodFilter::DELETE, handler) }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, TryFutureExt as _};
 use hyper_api::{Job, JobSpec};
-use migrate::export::Observer;
+use migrate::export::{Observer, Request};
 use migrate::{Error, ErrorKind, conversion, export, verify};
 use tokio_util::sync::CancellationToken;
 
@@ -21,17 +21,19 @@ pub(super) enum Done {
     Verified(verify::Report),
 }
 
-/// Starts the work of a job; nothing is done before the future is polled.
+/// Starts the work of a job; nothing is done before the future is polled. With `adopt` a finished package that
+/// stands at the target is this job's own.
 pub(super) fn start(
     configured: &Configured,
     spec: &JobSpec,
+    adopt: bool,
     observer: Arc<dyn Observer>,
     cancel: CancellationToken,
 ) -> BoxFuture<'static, migrate::Result<Done>> {
     match spec {
         JobSpec::Export(spec) => match configured.engine.clone() {
             Ok((_, engine)) => {
-                let request = exports::request(spec);
+                let request = Request { adopt, ..exports::request(spec) };
                 async move { engine.export(&request, observer, cancel).await.map(Done::Exported) }.boxed()
             }
             Err(problem) => refused(ErrorKind::Usage, problem.error),

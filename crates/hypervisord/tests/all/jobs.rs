@@ -166,3 +166,18 @@ async fn a_file_that_is_not_what_its_manifest_says_fails_the_job_and_is_named() 
     assert_eq!(problem.error, "verify /wrong: disk.vmdk is not what the manifest says");
     assert_eq!(job.verification.unwrap().mismatches[0].found, "bb");
 }
+
+#[tokio::test]
+async fn what_became_of_a_job_is_known_after_its_daemon() {
+    let twin = Twin::new();
+    let daemon = Daemon::over(&twin).await;
+    let done = daemon.submit("ok").await;
+    daemon.until(&done, |job| job.state.is_final()).await;
+    let held = daemon.submit("hold").await;
+    daemon.until(&held, |job| job.phase == Phase::Copying).await;
+    twin.undo.add_permits(1);
+    let stored = daemon.stored().await;
+    let states: Vec<_> = stored.iter().map(|job| (job.id.clone(), job.state)).collect();
+    assert_eq!(states, [(held.id, JobState::Cancelled), (done.id, JobState::Completed)]);
+    assert_eq!(stored[1].report.as_ref().unwrap().descriptor, "ok.ovf");
+}

@@ -8,6 +8,7 @@ use hyper_api::{ExportSpec, JobId, Problem, ProblemKind, VmOperation, VmRequest}
 use hyper_util::rt::TokioIo;
 use hypervisord::engine::Configured;
 use hypervisord::private;
+use hypervisord::store::Store;
 use hypervisord::workers::Workers;
 use tokio_util::sync::CancellationToken;
 
@@ -86,7 +87,7 @@ async fn wrong_requests_are_problems_with_the_status_of_the_table() {
         ("POST", "/api/v1/vms/poweroff", r#"{"vm":" "}"#, 400, ProblemKind::Usage),
         ("POST", "/api/v1/vms/shutdown", r#"{"vm":"ok","timeout":1}"#, 400, ProblemKind::Usage),
         ("GET", "/api/v1/vms/poweroff", "", 405, ProblemKind::Method),
-        ("POST", "/api/v1/jobs", huge.as_str(), 400, ProblemKind::Usage),
+        ("POST", "/api/v1/jobs", huge.as_str(), 413, ProblemKind::TooLarge),
     ] {
         let (got, media_type, problem) = raw(&daemon, method, path, body).await;
         assert_eq!((got, problem.status, problem.kind), (status, status, kind), "{method} {path}");
@@ -119,7 +120,8 @@ async fn a_directory_that_others_can_enter_is_refused() {
     let reason = hypervisord::problems::problem(ProblemKind::Usage, "none");
     let socket = directory.path().join("socket");
     let configured = Configured { engine: Err(reason), images: Twin::new(), workers: Workers::process() };
-    let refused = private::serve(&socket, configured, CancellationToken::new()).await;
+    let store = Store::open(&directory.path().join("state")).unwrap();
+    let refused = private::serve(&socket, store, configured, CancellationToken::new()).await;
     assert!(refused.unwrap_err().to_string().contains("0700"));
     assert!(!socket.exists());
 }

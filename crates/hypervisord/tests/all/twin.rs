@@ -11,12 +11,14 @@ use futures_util::future::BoxFuture;
 use hyper_api::client::{Client, Endpoint, ErrorKind};
 use hyper_api::{ExportSpec, InspectRequest, Job, JobSpec, Problem};
 use hypervisord::engine::{Configured, Engine, Images};
+use hypervisord::jobs::fold::fold;
 use hypervisord::private;
+use hypervisord::store::{Filter, Store};
 use hypervisord::workers::Workers;
 use migrate::export::{
     Consistency, FileProgress, Observer, Phase, Progress, Proof, Report, Request, SnapshotPolicy, SnapshotReport,
 };
-use migrate::inventory::Vm;
+use migrate::inventory::{Found, Vm};
 use migrate::vm::{Disk, Operation, Outcome};
 use migrate::{conversion, inspect, verify};
 use tempfile::TempDir;
@@ -30,11 +32,12 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Twin {
     pub(crate) undo: Semaphore,
     pub(crate) holding: AtomicUsize,
+    pub(crate) finds: AtomicUsize,
 }
 
 impl Twin {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { undo: Semaphore::new(0), holding: AtomicUsize::new(0) })
+        Arc::new(Self { undo: Semaphore::new(0), holding: AtomicUsize::new(0), finds: AtomicUsize::new(0) })
     }
 
     async fn hold(&self, observer: &dyn Observer, cancel: CancellationToken) -> migrate::Result<Report> {
@@ -65,6 +68,20 @@ impl Engine for Twin {
             committed_bytes: None,
         };
         async move { Ok(vec![vm]) }.boxed()
+    }
+
+    fn find(
+        &self,
+        wanted: Vec<String>,
+        _cancel: CancellationToken,
+    ) -> BoxFuture<'_, migrate::Result<Vec<migrate::Result<Found>>>> {
+        self.finds.fetch_add(1, Ordering::SeqCst);
+        let find = |vm: String| match vm.as_str() {
+            "missing" => Err(migrate::Error::new(migrate::ErrorKind::NotFound, "find VM `missing`: there is none")),
+            _ => Ok(Found { path: format!("/DC0/vm/{vm}"), host: Some("host-1".into()) }),
+        };
+        let found = wanted.into_iter().map(find).collect();
+        async move { Ok(found) }.boxed()
     }
 
     fn export<'a>(
@@ -220,6 +237,8 @@ pub(crate) struct Daemon {
     pub(crate) stop: CancellationToken,
     pub(crate) served: JoinHandle<anyhow::Result<()>>,
     _directory: TempDir,
+    state: TempDir,
+    submitted: AtomicUsize,
 }
 
 impl Daemon {
@@ -242,16 +261,28 @@ impl Daemon {
         let directory = private_directory();
         let socket = directory.path().join("socket");
         let stop = CancellationToken::new();
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::open(state.path()).unwrap();
         let served = {
             let (socket, stop) = (socket.clone(), stop.clone());
-            tokio::spawn(async move { private::serve(&socket, configured, stop).await })
+            tokio::spawn(async move { private::serve(&socket, store, configured, stop).await })
         };
         let client = connected(&socket).await;
-        Self { client, socket, stop, served, _directory: directory }
+        Self { client, socket, stop, served, _directory: directory, state, submitted: AtomicUsize::new(0) }
+    }
+
+    /// Returns what the store has of the jobs after the daemon has ended.
+    pub(crate) async fn stored(self) -> Vec<Job> {
+        self.stop.cancel();
+        self.served.await.unwrap().unwrap();
+        let store = Store::open(self.state.path()).unwrap();
+        let page = store.page(Filter { limit: 100, ..Filter::default() }).await.unwrap();
+        page.jobs.iter().map(|(id, log)| fold(id, log).unwrap().job).collect()
     }
 
     pub(crate) async fn submit(&self, vm: &str) -> Job {
-        self.start(ExportSpec { vm: vm.into(), output: "/out".into(), ..ExportSpec::default() }).await
+        let output = format!("/out/{}", self.submitted.fetch_add(1, Ordering::SeqCst)).into();
+        self.start(ExportSpec { vm: vm.into(), output, ..ExportSpec::default() }).await
     }
 
     pub(crate) async fn start(&self, spec: impl Into<JobSpec>) -> Job {

@@ -3,20 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_api::{Job, JobId, JobState, Problem, ProblemKind};
+use hyper_api::{Job, JobId, JobRequest, JobState, Problem, ProblemKind};
 
 use super::super::definition::JobDefinition;
 use super::super::question::{Query, Wanted};
 use super::super::replies::Counts;
 use super::super::submission::rules::Accepted;
 use super::super::text;
-use super::status;
 use crate::caller::Caller;
 use crate::http::State;
+use crate::jobs::Submission;
 use crate::problems::refusal;
+use crate::store::Filter;
 
 /// Longest wait for the end of a job that is to stop. The older client hangs up after 30 s.
 const CANCEL_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Jobs that are read at once.
+const PAGE_JOBS: u32 = 500;
 
 /// A job as the handlers show it.
 #[derive(Clone, Debug)]
@@ -32,20 +36,34 @@ pub(super) async fn submit(
     caller: &Caller,
     jobs: Vec<Result<Accepted, String>>,
 ) -> Vec<Result<String, String>> {
-    jobs.into_iter().map(|job| submit_one(state, caller, job?)).collect()
+    let requests = jobs.iter().filter_map(|job| job.as_ref().ok()).map(request).map(Ok).collect();
+    let submission = Submission { jobs: requests, caller: caller.clone(), key: None };
+    let mut answers = match state.jobs.submit(submission).await {
+        Ok(answers) => answers.into_iter(),
+        Err(problem) => return jobs.into_iter().map(|job| Err(refused(&job?, &problem))).collect(),
+    };
+    let answer = |job: Result<Accepted, String>| {
+        let accepted = job?;
+        match answers.next() {
+            Some(Ok((job, _))) => {
+                state.compat.remember(&job.id, accepted.definition, accepted.notes);
+                Ok(job.id.to_string())
+            }
+            Some(Err(problem)) => Err(refused(&accepted, &problem)),
+            None => Err(format!("{}: there is no answer", accepted.definition.name)),
+        }
+    };
+    jobs.into_iter().map(answer).collect()
 }
 
-fn submit_one(state: &State, caller: &Caller, accepted: Accepted) -> Result<String, String> {
-    let Accepted { definition, spec, notes } = accepted;
-    if !definition.id.is_empty() {
-        return Err(format!("{}: an id of the caller's own is not built yet", definition.id));
-    }
-    let refused = |problem: Box<Problem>| text::one_line(&format!("{}: {}", definition.name, problem.error));
-    let spec = spec.into();
-    let configured = state.configured.entitled(&caller.who, &spec).map_err(refused)?;
-    let job = state.jobs.submit(&configured, spec).map_err(refused)?;
-    state.compat.remember(&job.id, definition, notes);
-    Ok(job.id.to_string())
+fn request(accepted: &Accepted) -> JobRequest {
+    let id = &accepted.definition.id;
+    let id = (!id.is_empty()).then(|| JobId::new(id.as_str()));
+    JobRequest { id, priority: 0, spec: accepted.spec.clone().into() }
+}
+
+fn refused(accepted: &Accepted, problem: &Problem) -> String {
+    text::one_line(&format!("{}: {}", accepted.definition.name, problem.error))
 }
 
 /// Returns the jobs that are asked for, newest first.
@@ -53,13 +71,40 @@ fn submit_one(state: &State, caller: &Caller, accepted: Accepted) -> Result<Stri
 /// # Errors
 /// When the jobs cannot be read.
 pub(super) async fn query(state: &State, query: Query) -> Result<Vec<Kept>, Box<Problem>> {
-    let is_wanted = |job: &Job| match &query.wanted {
-        Wanted::Ids(ids) => ids.iter().any(|id| id == job.id.as_str()),
-        Wanted::All => true,
-        Wanted::States(states) => states.is_empty() || states.contains(&job.state),
-    };
-    let found = state.jobs.list().into_iter().filter(|job| is_wanted(job));
-    Ok(found.take(query.limit.unwrap_or(usize::MAX)).map(|picture| kept(state, picture)).collect())
+    let limit = query.limit.unwrap_or(usize::MAX);
+    let mut jobs = Vec::new();
+    match query.wanted {
+        Wanted::Ids(ids) => {
+            for id in ids {
+                match state.jobs.job(&JobId::new(id)).await {
+                    Ok(job) => jobs.push(job),
+                    Err(problem) if problem.kind == ProblemKind::NotFound => {}
+                    Err(problem) => return Err(problem),
+                }
+            }
+            // Newest first, and each once.
+            jobs.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
+            jobs.dedup_by(|a, b| a.id == b.id);
+        }
+        Wanted::All => jobs = listed(state, Vec::new(), limit).await?,
+        Wanted::States(states) => jobs = listed(state, states, limit).await?,
+    }
+    jobs.truncate(limit);
+    Ok(jobs.into_iter().map(|job| kept(state, Arc::new(job))).collect())
+}
+
+/// Returns the newest jobs in these states, page by page.
+async fn listed(state: &State, states: Vec<JobState>, limit: usize) -> Result<Vec<Job>, Box<Problem>> {
+    let mut jobs = Vec::new();
+    let mut filter = Filter { states, limit: PAGE_JOBS, ..Filter::default() };
+    loop {
+        let page = state.jobs.list(filter.clone()).await?;
+        jobs.extend(page.jobs);
+        match page.next {
+            Some(next) if jobs.len() < limit => filter.before = Some(next),
+            _ => return Ok(jobs),
+        }
+    }
 }
 
 /// Returns one job.
@@ -67,8 +112,7 @@ pub(super) async fn query(state: &State, query: Query) -> Result<Vec<Kept>, Box<
 /// # Errors
 /// [`ProblemKind::NotFound`].
 pub(super) async fn find(state: &State, id: &JobId) -> Result<Kept, Box<Problem>> {
-    let picture = Arc::clone(&state.jobs.watch(id)?.borrow());
-    Ok(kept(state, picture))
+    Ok(kept(state, Arc::new(state.jobs.job(id).await?)))
 }
 
 fn kept(state: &State, picture: Arc<Job>) -> Kept {
@@ -79,9 +123,9 @@ fn kept(state: &State, picture: Arc<Job>) -> Kept {
 ///
 /// # Errors
 /// When there is no such job, when it has ended in another way, or when it takes too long to end.
-pub(super) async fn cancel(state: &State, _caller: &Caller, id: &JobId) -> Result<(), Box<Problem>> {
-    let mut pictures = state.jobs.watch(id)?;
-    state.jobs.cancel(id)?;
+pub(super) async fn cancel(state: &State, caller: &Caller, id: &JobId) -> Result<(), Box<Problem>> {
+    let mut pictures = state.jobs.watch(id).await?;
+    state.jobs.cancel(id, caller).await?;
     let ended = tokio::time::timeout(CANCEL_TIME_MAX, pictures.wait_for(|job| job.state.is_final())).await;
     let state = match ended {
         Ok(Ok(picture)) => picture.state,
@@ -102,10 +146,9 @@ pub(super) async fn cancel(state: &State, _caller: &Caller, id: &JobId) -> Resul
 /// # Errors
 /// [`ProblemKind::NotFound`].
 pub(super) async fn lines(state: &State, id: &JobId) -> Result<Vec<String>, Box<Problem>> {
-    let picture = find(state, id).await?.picture;
+    let said = state.jobs.lines(id, None).await?;
     let mut lines = state.compat.notes(id);
-    lines.extend(picture.warnings.iter().cloned());
-    lines.extend(picture.problem.as_ref().map(|problem| problem.error.clone()));
+    lines.extend(said.into_iter().map(|line| line.text));
     Ok(lines)
 }
 
@@ -114,5 +157,9 @@ pub(super) async fn lines(state: &State, id: &JobId) -> Result<Vec<String>, Box<
 /// # Errors
 /// When the jobs cannot be read.
 pub(super) async fn counts(state: &State) -> Result<Counts, Box<Problem>> {
-    Ok(status::count(state.jobs.list().iter().map(|job| job.state)))
+    let counts = state.jobs.counts().await?;
+    let (pending_jobs, running_jobs) = (counts.pending, counts.running);
+    let (completed_jobs, failed_jobs, cancelled_jobs) = (counts.completed, counts.failed, counts.cancelled);
+    let total_jobs = pending_jobs + running_jobs + completed_jobs + failed_jobs + cancelled_jobs;
+    Ok(Counts { total_jobs, running_jobs, completed_jobs, failed_jobs, cancelled_jobs, pending_jobs })
 }
