@@ -13,11 +13,13 @@ mod connection;
 mod endpoint;
 mod error;
 mod events;
+mod jobs;
+mod secret;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode, header, request};
 use http_body_util::{BodyExt, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,6 +27,7 @@ use serde::de::DeserializeOwned;
 pub use endpoint::Endpoint;
 pub use error::{Error, ErrorKind};
 pub use events::EventStream;
+pub use secret::Secret;
 
 use crate::{
     Info, InspectRequest, Inspection, Job, JobId, JobList, JobSpec, Problem, SHUTDOWN_LIMIT_S, VmDetail, VmList,
@@ -47,12 +50,21 @@ const REPLY_BYTES_MAX: usize = 64 << 20;
 #[derive(Clone, Debug)]
 pub struct Client {
     endpoint: Endpoint,
+    secret: Option<Secret>,
 }
 
 impl Client {
     /// Makes a client; nothing is dialled yet.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint }
+        Self { endpoint, secret: None }
+    }
+
+    /// Lets the calls carry a token, which must be one that the daemon at this endpoint knows: whoever listens
+    /// there gets it.
+    #[must_use]
+    pub fn with_secret(mut self, secret: Secret) -> Self {
+        self.secret = Some(secret);
+        self
     }
 
     /// Returns where the calls go.
@@ -144,7 +156,7 @@ impl Client {
     /// See [`ErrorKind`].
     pub async fn events(&self, id: &JobId, last_event_id: Option<&str>) -> Result<EventStream, Error> {
         let path = job_path(id, "/events")?;
-        let mut request = self.endpoint.request(Method::GET, &path).header(header::ACCEPT, sse::MEDIA_TYPE);
+        let mut request = self.request(Method::GET, &path, sse::MEDIA_TYPE);
         if let Some(last) = last_event_id {
             request = request.header("last-event-id", last);
         }
@@ -159,6 +171,15 @@ impl Client {
         within(CALL_TIME_MAX, &doing, opened).await
     }
 
+    /// Begins a request for what it `accepts`.
+    fn request(&self, method: Method, path: &str, accepts: &'static str) -> request::Builder {
+        let request = self.endpoint.request(method, path).header(header::ACCEPT, accepts);
+        match &self.secret {
+            Some(secret) => request.header(header::AUTHORIZATION, secret.header()),
+            None => request,
+        }
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -167,7 +188,7 @@ impl Client {
         time_max: Duration,
     ) -> Result<T, Error> {
         let doing = format!("{method} {path} of {}", self.endpoint);
-        let mut request = self.endpoint.request(method, path).header(header::ACCEPT, "application/json");
+        let mut request = self.request(method, path, "application/json");
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
@@ -177,7 +198,9 @@ impl Client {
                 return Err(self.refusal(response, &doing).await);
             }
             let bytes = read_all(response.into_body(), &doing).await?;
-            serde_json::from_slice(&bytes).map_err(|reason| {
+            // An answer without content reads as `null`.
+            let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+            serde_json::from_slice(text).map_err(|reason| {
                 Error::new(ErrorKind::Protocol, format!("{doing}: read the reply")).with_source(reason)
             })
         };

@@ -18,4 +18,7 @@ pub struct Info {
     /// Why there is no usable source; present exactly when `source` is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_problem: Option<Problem>,
+    /// Seconds since it began to answer; absent from an older one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime_s: Option<u64>,
 }

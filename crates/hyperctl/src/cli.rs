@@ -4,14 +4,17 @@ use std::ffi::OsString;
 
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::commands::{completion, convert, demo, export, inspect, list, verify};
+use crate::commands::{
+    cancel, completion, convert, demo, doctor, export, grep, inspect, list, query, status, submit, token, verify, vm,
+    watch,
+};
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::goflags;
 
 /// Makes an `Args` of flags that are on or off, in Go's grammar: `-f`, `-f=true`, `-f=0`.
 macro_rules! switches {
-    ($(#[$about:meta])* $visible:vis struct $name:ident { $($(#[doc = $doc:literal])* $flag:ident,)+ }) => {
+    ($(#[$about:meta])* $visible:vis struct $name:ident { $($(#[doc = $doc:literal])* $flag:ident $(= $short:literal)?,)+ }) => {
         $(#[$about])*
         #[derive(clap::Args, Clone, Copy, Debug)]
         $visible struct $name {
@@ -19,6 +22,7 @@ macro_rules! switches {
                 $(#[doc = $doc])*
                 #[arg(
                     long,
+                    $(short = $short,)?
                     action = clap::ArgAction::Set,
                     num_args = 0..=1,
                     require_equals = true,
@@ -86,8 +90,28 @@ switches! {
 pub(crate) enum Command {
     /// Export a VM as an OVF package
     Export(export::Args),
+    /// Leave an export to the daemon and return
+    Submit(submit::Args),
+    /// Say where jobs are
+    Query(query::Args),
+    /// Say where all jobs are
+    Jobs(query::JobsArgs),
+    /// Follow a job to its end
+    Watch(watch::Args),
+    /// Stop jobs
+    Cancel(cancel::Args),
+    /// Say who answers, and how many jobs there are
+    Status(status::Args),
     /// List the VMs of the source
     List(list::Args),
+    /// Find VMs of the source
+    Grep(grep::Args),
+    /// Look at a VM, shut it down, power it off, or remove its CD/DVD drives
+    Vm(vm::Args),
+    /// Make, list and revoke tokens for the daemon
+    Token(token::Args),
+    /// Check what is there, and say what to do next
+    Doctor(doctor::Args),
     /// Write a disk or a package that lies here in another format
     Convert(convert::Args),
     /// Say what a disk image or a package is

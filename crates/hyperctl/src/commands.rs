@@ -1,14 +1,23 @@
 //! One file per command, each with `Args` and `run`.
 
+pub(crate) mod cancel;
 pub(crate) mod completion;
 pub(crate) mod convert;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod export;
+pub(crate) mod grep;
 pub(crate) mod inspect;
 pub(crate) mod list;
 mod local;
+pub(crate) mod query;
+pub(crate) mod status;
+pub(crate) mod submit;
+pub(crate) mod token;
 pub(crate) mod verify;
 pub(crate) mod version;
+pub(crate) mod vm;
+pub(crate) mod watch;
 
 use crate::cli::{Command, Globals, Line};
 use crate::console::Console;
@@ -32,14 +41,33 @@ pub(crate) fn run(line: Line, console: &Console) -> Exit {
         None | Some(Command::Help { .. }) => Ok(version::run(false, *console)),
         Some(Command::Version(args)) => Ok(version::run(args.json.json, *console)),
         Some(Command::Completion(args)) => completion::run(&args, *console),
-        Some(Command::Export(args)) => at_work(globals, *console, async |session| export::run(args, session).await),
-        Some(Command::List(args)) => at_work(globals, *console, async |session| list::run(args, session).await),
-        Some(Command::Convert(args)) => at_work(globals, *console, async |session| convert::run(args, session).await),
-        Some(Command::Inspect(args)) => at_work(globals, *console, async |session| inspect::run(args, session).await),
-        Some(Command::Verify(args)) => at_work(globals, *console, async |session| verify::run(args, session).await),
-        Some(Command::Demo(args)) => at_work(globals, *console, async |session| demo::run(args, session).await),
+        Some(command) => at_work(globals, *console, async |session| at_a_daemon(command, session).await),
     };
     result.unwrap_or_else(|failure| failure.print(*console))
+}
+
+/// Runs a command that talks to a daemon.
+async fn at_a_daemon(command: Command, session: Session) -> Result<Exit, Failure> {
+    match command {
+        Command::Export(args) => export::run(args, session).await,
+        Command::Submit(args) => submit::run(args, session).await,
+        Command::Query(args) => query::run(args, session).await,
+        Command::Jobs(args) => query::jobs(args, session).await,
+        Command::Watch(args) => watch::run(args, session).await,
+        Command::Cancel(args) => cancel::run(args, session).await,
+        Command::Status(args) => status::run(args, session).await,
+        Command::List(args) => list::run(args, session).await,
+        Command::Grep(args) => grep::run(args, session).await,
+        Command::Vm(args) => vm::run(args, session).await,
+        Command::Token(args) => token::run(args, session).await,
+        Command::Doctor(args) => doctor::run(args, session).await,
+        Command::Convert(args) => convert::run(args, session).await,
+        Command::Inspect(args) => inspect::run(args, session).await,
+        Command::Verify(args) => verify::run(args, session).await,
+        Command::Demo(args) => demo::run(args, session).await,
+        // Answered without one, before.
+        Command::Completion(_) | Command::Version(_) | Command::Help { .. } => Ok(Exit::Done),
+    }
 }
 
 /// Runs a command that waits for others. The second signal ends it at once: nothing is waited for

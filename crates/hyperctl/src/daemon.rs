@@ -1,10 +1,16 @@
-//! Which daemon a command talks to.
+//! Which daemon a command talks to (contract A.2).
 //!
-//! The rule of the contract (A.2) is: `-daemon`, then `HYPERVISORD_URL`, then the local socket, then
-//! a private one. Only the last is built; the first two are refused here and nowhere else, rather
-//! than ignored.
+//! ```text
+//!  -daemon URL ─► HYPERVISORD_URL ─► the machine's: its socket, where there is one, else http://localhost:8080
+//!                                        └─ export, list, grep, vm: a private one, where none of the machine's answers,
+//!                                           or at once where GOVC_URL names a source of the caller's own
+//! ```
+//!
+//! Empty text counts as unset. What the caller has named is never replaced by something else.
 
-use hyper_api::client::Client;
+mod door;
+
+use hyper_api::client::{Client, ErrorKind};
 
 use crate::child::PrivateChild;
 use crate::cli::Globals;
@@ -12,31 +18,47 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::spawn::Environment;
+use door::{Door, Named};
 
-/// The variable that names a daemon.
-const URL_VARIABLE: &str = "HYPERVISORD_URL";
+/// The variable that names a source of the caller's own.
+const SOURCE_VARIABLE: &str = "GOVC_URL";
 
 /// A daemon that answers, and has a source where the command needs one.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     /// Calls it.
     pub(crate) client: Client,
-    child: PrivateChild,
+    child: Option<PrivateChild>,
 }
 
 impl Daemon {
-    /// Finds or starts the daemon for a command, and names its source on standard error.
+    /// Finds or starts the daemon for a command that needs a source, and names that on standard error.
     pub(crate) async fn connect(globals: &Globals, console: Console) -> Result<Self, Failure> {
-        let named = |value: &str| !value.is_empty();
-        let by_flag = globals.daemon.as_deref().is_some_and(named);
-        let by_variable = std::env::var(URL_VARIABLE).is_ok_and(|value| named(&value));
-        if by_flag || by_variable {
-            let what = if by_flag { "-daemon" } else { URL_VARIABLE };
-            let reason = format!("reach the daemon that {what} names: this version has no daemon mode yet");
-            let hint = format!("leave {what} out and set GOVC_URL; hyperctl then does the work by itself");
-            return Err(Failure::new(Exit::NoDaemon, reason).with_hint(hint));
+        let named = Named::read(globals.daemon.as_deref(), &environment);
+        if named.is_none() && environment(SOURCE_VARIABLE).is_some() {
+            return Self::private(&Environment::new(), SOURCE_VARIABLE, console).await;
         }
-        Self::private(&Environment::new(), "GOVC_URL", console).await
+        let of_machine = named.is_none();
+        let door = Door::open(named)?;
+        let info = match door.client.info().await {
+            Err(error) if of_machine && error.kind() == ErrorKind::Connect && !door.is_closed(&error) => {
+                return Self::private(&Environment::new(), SOURCE_VARIABLE, console).await;
+            }
+            info => info.map_err(|error| door.explain(error))?,
+        };
+        match (&info.source, &info.source_problem) {
+            (Some(source), _) => {
+                console.note(&format!("source: {source} (of the daemon at {})", door.client.endpoint()));
+                Ok(Self { client: door.client, child: None })
+            }
+            (None, problem) => Err(no_source(problem.as_ref())),
+        }
+    }
+
+    /// Finds the daemon for a command about its jobs. A private one would know none of them, so none is started.
+    pub(crate) fn running(globals: &Globals) -> Result<Running, Failure> {
+        let door = Door::open(Named::read(globals.daemon.as_deref(), &environment))?;
+        Ok(Running { door })
     }
 
     /// Starts a private daemon in a changed environment; `origin` says where its source comes from.
@@ -45,14 +67,11 @@ impl Daemon {
         match (&info.source, &info.source_problem) {
             (Some(source), _) => {
                 console.note(&format!("source: {source} ({origin})"));
-                Ok(Self { client, child })
+                Ok(Self { client, child: Some(child) })
             }
             (None, problem) => {
                 child.close().await;
-                Err(problem.as_ref().map_or_else(
-                    || Failure::new(Exit::Usage, "find the source: none is configured"),
-                    Failure::of_problem,
-                ))
+                Err(no_source(problem.as_ref()))
             }
         }
     }
@@ -64,11 +83,45 @@ impl Daemon {
             return Err(Failure::new(Exit::Usage, reason).with_hint("leave -daemon out"));
         }
         let (child, client, _) = PrivateChild::start(&Environment::new()).await?;
-        Ok(Self { client, child })
+        Ok(Self { client, child: Some(child) })
     }
 
     /// Ends what was started for the command.
     pub(crate) async fn close(self) {
-        self.child.close().await;
+        if let Some(child) = self.child {
+            child.close().await;
+        }
     }
+}
+
+/// A daemon that a command found running, or nobody: the first call tells.
+#[derive(Debug)]
+pub(crate) struct Running {
+    door: Door,
+}
+
+impl Running {
+    /// Returns what calls it.
+    pub(crate) fn client(&self) -> &Client {
+        &self.door.client
+    }
+
+    /// Returns true when the caller has named it.
+    pub(crate) fn is_named(&self) -> bool {
+        self.door.is_named()
+    }
+
+    /// Makes the failure of a call, with what to do where nobody answers or the door is closed.
+    pub(crate) fn explain(&self, error: hyper_api::client::Error) -> Failure {
+        self.door.explain(error)
+    }
+}
+
+fn no_source(problem: Option<&hyper_api::Problem>) -> Failure {
+    problem.map_or_else(|| Failure::new(Exit::Usage, "find the source: none is configured"), Failure::of_problem)
+}
+
+/// Returns a variable that is set and not empty.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

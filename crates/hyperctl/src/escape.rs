@@ -25,6 +25,37 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// Returns `text` in ASCII: as [`escape`], and every letter beyond it written out as well, for callers that decode
+/// strictly in whatever locale they have (contract A.4).
+pub fn escape_ascii(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in escape(text).chars() {
+        if c.is_ascii() {
+            escaped.push(c);
+        } else {
+            // Writing to a String cannot fail.
+            _ = write!(escaped, "\\u{{{:x}}}", u32::from(c));
+        }
+    }
+    escaped
+}
+
+/// Returns JSON in ASCII, its value the same.
+pub fn escape_json_ascii(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in escape_json(json).chars() {
+        if c.is_ascii() {
+            escaped.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a String cannot fail.
+            _ = write!(escaped, "\\u{unit:04x}");
+        }
+    }
+    escaped
+}
+
 /// Returns JSON with the same characters written as `\uXXXX`. The value stays the same: all of them
 /// stand inside strings, because JSON allows none of them elsewhere but line feeds, which stay.
 pub fn escape_json(json: &str) -> String {
@@ -89,6 +120,16 @@ mod tests {
         let value = serde_json::json!({ "name": "a\u{1b}\u{9b}\n\u{202e}\u{e0041}ü" });
         let json = escape_json(&serde_json::to_string_pretty(&value).unwrap());
         assert!(json.chars().all(|c| c == '\n' || !must_escape(c)), "{json}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), value);
+    }
+
+    #[test]
+    fn nothing_beyond_ascii_is_left_where_a_locale_may_not_have_it() {
+        assert_eq!(escape_ascii("B\u{fc}ro\n\u{1f600}"), "B\\u{fc}ro\\u{a}\\u{1f600}");
+        assert_eq!(escape_ascii("a\\u{41}"), "a\\u{5c}u{41}");
+        let value = serde_json::json!({ "name": "B\u{fc}ro \u{1f600}\u{1b}" });
+        let json = escape_json_ascii(&value.to_string());
+        assert!(json.is_ascii(), "{json}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), value);
     }
 

@@ -32,6 +32,11 @@ impl Failure {
         Self { exit: Exit::of_problem(problem.kind), reason: problem.error.clone(), hint: problem.hint.clone() }
     }
 
+    /// Returns exit, reason and hint, for those who print them in another way.
+    pub(crate) fn parts(&self) -> (Exit, &str, Option<&str>) {
+        (self.exit, &self.reason, self.hint.as_deref())
+    }
+
     /// Prints reason and hint to standard error and returns the exit.
     pub(crate) fn print(&self, console: Console) -> Exit {
         console.raw_error(&self.text());

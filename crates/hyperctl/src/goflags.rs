@@ -165,6 +165,30 @@ fn takes(arg: &Arg) -> Takes {
     }
 }
 
+/// Reads an integer as Go does: a sign, decimal, `0x`, `0b`, `0o` or a leading `0`, `_` between digits.
+pub(crate) fn integer(text: &str) -> Result<i64, String> {
+    let wrong = || "an integer is like 42, 0x2a or 1_000".to_owned();
+    let (sign, digits) = match text.as_bytes() {
+        [b'-', ..] => ("-", &text[1..]),
+        [b'+', ..] => ("", &text[1..]),
+        _ => ("", text),
+    };
+    let (radix, digits) = match digits.get(..2).map(str::to_ascii_lowercase).as_deref() {
+        Some("0x") => (16, &digits[2..]),
+        Some("0b") => (2, &digits[2..]),
+        Some("0o") => (8, &digits[2..]),
+        _ if digits.len() > 1 && digits.starts_with('0') => (8, &digits[1..]),
+        _ => (10, digits),
+    };
+    // Behind a prefix an underscore may come first; nowhere may it come last or twice.
+    let digits = if radix == 10 { digits } else { digits.strip_prefix('_').unwrap_or(digits) };
+    if digits.is_empty() || digits.split('_').any(|group| group.is_empty() || !group.chars().all(|c| c.is_digit(radix)))
+    {
+        return Err(wrong());
+    }
+    i64::from_str_radix(&format!("{sign}{}", digits.replace('_', "")), radix).map_err(|_| wrong())
+}
+
 /// Reads a boolean as Go does.
 pub(crate) fn boolean(text: &str) -> Result<bool, String> {
     match text {

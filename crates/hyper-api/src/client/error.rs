@@ -70,6 +70,11 @@ impl Error {
         self.problem.as_deref()
     }
 
+    /// Returns what the system said, when a connection could not be made.
+    pub fn io_kind(&self) -> Option<std::io::ErrorKind> {
+        Some(self.source.as_ref()?.downcast_ref::<std::io::Error>()?.kind())
+    }
+
     /// Returns the whole chain as one line.
     pub fn chain(&self) -> String {
         let mut line = self.to_string();

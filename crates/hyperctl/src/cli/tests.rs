@@ -42,7 +42,17 @@ fn help_lists_the_commands() {
 
     Commands:
       export      Export a VM as an OVF package
+      submit      Leave an export to the daemon and return
+      query       Say where jobs are
+      jobs        Say where all jobs are
+      watch       Follow a job to its end
+      cancel      Stop jobs
+      status      Say who answers, and how many jobs there are
       list        List the VMs of the source
+      grep        Find VMs of the source
+      vm          Look at a VM, shut it down, power it off, or remove its CD/DVD drives
+      token       Make, list and revoke tokens for the daemon
+      doctor      Check what is there, and say what to do next
       convert     Write a disk or a package that lies here in another format
       inspect     Say what a disk image or a package is
       verify      Compare the files of a package with its manifest
@@ -98,12 +108,18 @@ fn help_of_export_explains_its_flags() {
       <VM>  Inventory path (/DC/vm/folder/name), or a name that fits exactly one VM
 
     Options:
-          --daemon <URL>                Daemon to talk to (http://host:port or unix:///path); also HYPERVISORD_URL
-      -o, --output <DIR>                Directory for the package, made when missing [default: ./export-NAME]
-          --snapshot[=<crash|quiesce>]  Export a snapshot that is removed afterwards, so that the VM may run [default: crash]
-          --version[=<true|false>]      Print the version
-          --json[=<true|false>]         Print JSON, and nothing else on standard output
-      -h, --help                        Print help
+          --daemon <URL>                 Daemon to talk to (http://host:port or unix:///path); also HYPERVISORD_URL
+      -o, --output <DIR>                 Directory for the package, made when missing [default: ./export-NAME]
+          --snapshot[=<crash|quiesce>]   Export a snapshot that is removed afterwards, so that the VM may run [default: crash]
+          --version[=<true|false>]       Print the version
+          --shutdown[=<TIME>]            Shut a running VM's guest down first, within this time; the VM stays off [default: 300s]
+          --force-off[=<true|false>]     Take the power where the guest does not shut down in time, or cannot be asked (with --shutdown)
+          --eject-cdrom[=<true|false>]   Take the media out of the VM's CD/DVD drives, and put them back at the end
+          --remove-cdrom[=<true|false>]  Leave the CD/DVD drives out of the package; the VM keeps them
+          --disk <N|NAME>                Export only this disk: its number (from 0), label or file; may be repeated
+          --exclude-disk <N|NAME>        Export all disks but this one; may be repeated
+          --json[=<true|false>]          Print JSON, and nothing else on standard output
+      -h, --help                         Print help
     ");
 }
 

@@ -1,11 +1,10 @@
 //! `hyperctl export VM`: the VM leaves the source as an OVF package.
 
-mod options;
+pub(super) mod options;
 
 use std::path::{Component, Path, PathBuf};
 
-use clap::ValueEnum;
-use hyper_api::{ExportSpec, Job, JobState, SnapshotPolicy};
+use hyper_api::{ExportSpec, Job, JobState};
 
 use super::Session;
 use crate::cli::Json;
@@ -26,43 +25,15 @@ pub(crate) struct Args {
     /// Directory for the package, made when missing [default: ./export-NAME]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Export a snapshot that is removed afterwards, so that the VM may run [default: crash]
-    #[arg(
-        long,
-        num_args = 0..=1,
-        require_equals = true,
-        value_name = "crash|quiesce",
-        default_missing_value = "crash",
-        hide_possible_values = true
-    )]
-    snapshot: Option<Policy>,
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
     json: Json,
 }
 
-/// What is asked of the guest for a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Policy {
-    Crash,
-    Quiesce,
-}
-
-impl From<Policy> for SnapshotPolicy {
-    fn from(policy: Policy) -> Self {
-        match policy {
-            Policy::Crash => Self::Crash,
-            Policy::Quiesce => Self::Quiesce,
-        }
-    }
-}
-
 /// Exports the VM.
 pub(crate) async fn run(args: Args, session: Session) -> Result<Exit, Failure> {
-    let snapshot = args.snapshot.map(SnapshotPolicy::from);
-    let spec = ExportSpec { snapshot, ..resolve(&args.vm, args.output.as_deref())? };
-    let spec = args.options.apply(spec)?;
+    let spec = args.options.apply(resolve(&args.vm, args.output.as_deref())?)?;
     let daemon = tokio::select! {
         biased;
         signal = session.interrupts.first() => return Ok(Exit::Signal(signal)),

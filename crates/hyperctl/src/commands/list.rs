@@ -46,7 +46,7 @@ pub(crate) async fn run(args: Args, session: Session) -> Result<Exit, Failure> {
     };
     let vms: Vec<_> = listed.into_iter().filter(|vm| matches(vm, &args.filter)).collect();
     let text = if args.json.json {
-        json(&vms, &now())
+        json(&vms, &now(), None)
     } else if session.console.out_is_terminal {
         for_people(&vms)
     } else {
@@ -57,7 +57,7 @@ pub(crate) async fn run(args: Args, session: Session) -> Result<Exit, Failure> {
 }
 
 /// Older callers read the capacities of disks; nobody else waits for them.
-async fn ask(daemon: &Daemon, capacities: bool) -> Result<VmList, Error> {
+pub(super) async fn ask(daemon: &Daemon, capacities: bool) -> Result<VmList, Error> {
     if capacities { daemon.client.vms_with_capacities().await } else { daemon.client.vms().await }
 }
 
@@ -66,7 +66,7 @@ fn matches(vm: &Vm, filter: &str) -> bool {
     vm.name.to_lowercase().contains(&filter) || vm.path.to_lowercase().contains(&filter)
 }
 
-fn for_people(vms: &[Vm]) -> String {
+pub(super) fn for_people(vms: &[Vm]) -> String {
     if vms.is_empty() {
         return "no VMs\n".to_owned();
     }
@@ -95,7 +95,7 @@ fn state(vm: &Vm) -> String {
     escape(state).into_owned()
 }
 
-fn plain_row(vm: &Vm) -> Vec<String> {
+pub(super) fn plain_row(vm: &Vm) -> Vec<String> {
     vec![
         escape(&vm.name).into_owned(),
         escape(&vm.path).into_owned(),
@@ -137,9 +137,20 @@ struct Listing<'a> {
     timestamp: &'a str,
     total: usize,
     vms: Vec<VmInfo<'a>>,
+    /// What was looked for, and where; of `grep` only.
+    #[serde(flatten)]
+    searched: Option<Searched<'a>>,
 }
 
-fn json(vms: &[Vm], timestamp: &str) -> String {
+/// What a search was for.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Searched<'a> {
+    pub(super) field: &'a str,
+    pub(super) pattern: &'a str,
+}
+
+/// Returns VMs as older callers read them.
+pub(super) fn json(vms: &[Vm], timestamp: &str, searched: Option<Searched<'_>>) -> String {
     let vms: Vec<_> = vms
         .iter()
         .map(|vm| VmInfo {
@@ -157,14 +168,14 @@ fn json(vms: &[Vm], timestamp: &str) -> String {
             instance_uuid: vm.instance_uuid.as_deref(),
         })
         .collect();
-    let listing = Listing { timestamp, total: vms.len(), vms };
+    let listing = Listing { timestamp, total: vms.len(), vms, searched };
     // Text and numbers only; there is nothing in it that JSON cannot hold.
     serde_json::to_string_pretty(&listing).map_or_else(|_| String::new(), |text| escape_json(&text) + "\n")
 }
 
 /// Returns the time as older callers read it (contract B.1): the local zone's numeric offset, exactly
 /// six fractional digits.
-fn now() -> String {
+pub(super) fn now() -> String {
     jiff::ZonedDateTime::now().strftime("%Y-%m-%dT%H:%M:%S.%6f%:z").to_string()
 }
 
@@ -225,7 +236,7 @@ mod tests {
 
     #[test]
     fn json_has_the_members_that_older_callers_read() {
-        insta::assert_snapshot!(json(&some()[2..], "2026-02-03T02:00:00.000000+01:00"), @r#"
+        insta::assert_snapshot!(json(&some()[2..], "2026-02-03T02:00:00.000000+01:00", None), @r#"
         {
           "timestamp": "2026-02-03T02:00:00.000000+01:00",
           "total": 1,
@@ -247,7 +258,7 @@ mod tests {
           ]
         }
         "#);
-        insta::assert_snapshot!(json(&[], "2026-02-03T02:00:00.000000+01:00"), @r#"
+        insta::assert_snapshot!(json(&[], "2026-02-03T02:00:00.000000+01:00", None), @r#"
         {
           "timestamp": "2026-02-03T02:00:00.000000+01:00",
           "total": 0,

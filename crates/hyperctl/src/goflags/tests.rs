@@ -106,3 +106,25 @@ fn booleans_are_those_of_go() {
         assert!(boolean(text).is_err(), "{text:?}");
     }
 }
+
+#[test]
+fn integers_are_those_of_go() {
+    for (text, value) in [
+        ("0", 0),
+        ("50", 50),
+        ("-1", -1),
+        ("+7", 7),
+        ("010", 8),
+        ("0x1F", 31),
+        ("0b101", 5),
+        ("0o17", 15),
+        ("1_0", 10),
+        ("0x_1f", 31),
+        ("-9223372036854775808", i64::MIN),
+    ] {
+        assert_eq!(integer(text), Ok(value), "{text}");
+    }
+    for text in ["", " 1", "1 ", "1.0", "1e3", "_1", "1_", "1__0", "08", "0x", "--1", "9223372036854775808", "ä1"] {
+        assert!(integer(text).is_err(), "{text:?}");
+    }
+}

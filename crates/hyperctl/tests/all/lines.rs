@@ -31,6 +31,18 @@ fn wrong_lines_end_with_2_and_say_why_on_standard_error() {
         &["list", "-json=2"],
         &["export", "vm1", "-snapshot=memory"],
         &["completion"],
+        &["export", "vm1", "-force-off"],
+        &["export", "vm1", "-shutdown", "-snapshot"],
+        &["submit"],
+        &["cancel"],
+        &["query", "-status", "done"],
+        &["grep"],
+        &["grep", "-E", "("],
+        &["grep", "-f", "colour", "x"],
+        &["vm", "-op", "explode", "-path", "x"],
+        &["vm", "-op", "info"],
+        &["watch"],
+        &["token", "create"],
     ] {
         let ended = Place::new().run(args, &[]);
         assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{args:?}");
@@ -50,15 +62,28 @@ fn completions_are_made_for_three_shells_by_flag_and_by_word() {
 }
 
 #[test]
-fn a_named_daemon_is_refused_and_not_ignored() {
+fn a_named_daemon_that_is_not_there_is_an_error_and_nothing_takes_its_place() {
+    // Port 1 of this machine: nothing listens there.
     for (args, environment) in [
-        (&["list", "-daemon", "http://localhost:8080"][..], &[][..]),
-        (&["-daemon=http://localhost:8080", "export", "vm1"], &[]),
-        (&["list"], &[("HYPERVISORD_URL", "http://localhost:8080")]),
+        (&["list", "-daemon", "http://localhost:1"][..], &[("GOVC_URL", "https://127.0.0.1:1")][..]),
+        (&["-daemon=unix:///nowhere/socket", "export", "vm1"], &[]),
+        (&["query", "-id", "a"], &[("HYPERVISORD_URL", "http://127.0.0.1:1/")]),
+        (&["status", "-daemon", "http://[::1]:1"], &[("HYPERVISORD_URL", "http://127.0.0.1:8080")]),
+        (&["cancel", "-id", "a", "-daemon", "http://localhost:1"], &[]),
+        (&["grep", "web"], &[("HYPERVISORD_URL", "http://localhost:1")]),
     ] {
         let ended = Place::new().run(args, environment);
-        assert_eq!((ended.code, ended.out.as_str()), (Some(3), ""), "{args:?}");
-        assert!(ended.err.contains("no daemon mode yet"), "{}", ended.err);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(3), ""), "{args:?}: {}", ended.err);
+        assert!(ended.err.starts_with("error: ") && ended.err.contains("hint: "), "{}", ended.err);
+    }
+}
+
+#[test]
+fn an_address_that_makes_no_sense_is_a_wrong_line() {
+    for address in ["localhost:8080", "ftp://x", "http://user:hidden@h"] {
+        let ended = Place::new().run(&["status", "-daemon", address], &[]);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{address}");
+        assert!(ended.err.contains("-daemon") && !ended.err.contains("hidden"), "{}", ended.err);
     }
 }
 

@@ -10,6 +10,7 @@ mod export;
 mod faults;
 mod kill;
 mod lines;
+mod operations;
 mod programs;
 mod scenarios;
 mod strangers;

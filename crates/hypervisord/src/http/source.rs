@@ -23,7 +23,13 @@ async fn info(state: extract::State<State>) -> Json<Info> {
         Ok((name, _)) => (Some(name.clone()), None),
         Err(problem) => (None, Some(problem.clone())),
     };
-    Json(Info { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id(), source, source_problem })
+    Json(Info {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        source,
+        source_problem,
+        uptime_s: Some(state.compat.uptime().as_secs()),
+    })
 }
 
 /// What `GET /api/v1/vms` may be asked.

@@ -1,6 +1,7 @@
 //! What an export may do to its source, and what it leaves out of the package.
 
-use hyper_api::{ExportSpec, SHUTDOWN_LIMIT_S, ShutdownSpec};
+use clap::ValueEnum;
+use hyper_api::{ExportSpec, SHUTDOWN_LIMIT_S, ShutdownSpec, SnapshotPolicy};
 
 use crate::cli::switches;
 use crate::duration;
@@ -10,6 +11,16 @@ use crate::failure::Failure;
 /// Options that are about the VM rather than the package.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
+    /// Export a snapshot that is removed afterwards, so that the VM may run [default: crash]
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        value_name = "crash|quiesce",
+        default_missing_value = "crash",
+        hide_possible_values = true
+    )]
+    snapshot: Option<Policy>,
     /// Shut a running VM's guest down first, within this time; the VM stays off [default: 300s]
     #[arg(
         long,
@@ -45,15 +56,32 @@ switches! {
 
 impl Options {
     /// Puts the options into the request.
-    pub(super) fn apply(self, spec: ExportSpec) -> Result<ExportSpec, Failure> {
+    pub(in crate::commands) fn apply(self, spec: ExportSpec) -> Result<ExportSpec, Failure> {
         let Switches { force_off, eject_cdrom, remove_cdrom } = self.switches;
         if force_off && self.shutdown.is_none() {
             let failure = Failure::new(Exit::Usage, "export: --force-off says what follows a --shutdown");
             return Err(failure.with_hint("add --shutdown, or --shutdown=0s to take the power at once"));
         }
+        let snapshot = self.snapshot.map(SnapshotPolicy::from);
         let shutdown = self.shutdown.map(|limit_s| ShutdownSpec { limit_s, force_off });
         let (disks, exclude_disks) = (self.disks, self.exclude_disks);
-        Ok(ExportSpec { shutdown, eject_cdrom, remove_cdrom, disks, exclude_disks, ..spec })
+        Ok(ExportSpec { snapshot, shutdown, eject_cdrom, remove_cdrom, disks, exclude_disks, ..spec })
+    }
+}
+
+/// What is asked of the guest for a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Policy {
+    Crash,
+    Quiesce,
+}
+
+impl From<Policy> for SnapshotPolicy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Crash => Self::Crash,
+            Policy::Quiesce => Self::Quiesce,
+        }
     }
 }
 
@@ -69,8 +97,7 @@ mod tests {
     use super::*;
 
     fn spec(items: &[&str]) -> Result<ExportSpec, Failure> {
-        let snapshot = clap::Arg::new("snapshot").long("snapshot").num_args(0..=1);
-        let command = Options::augment_args(clap::Command::new("export").no_binary_name(true).arg(snapshot));
+        let command = Options::augment_args(clap::Command::new("export").no_binary_name(true));
         let matches =
             command.try_get_matches_from(items).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
         Options::from_arg_matches(&matches).unwrap().apply(ExportSpec::default())
