@@ -187,9 +187,17 @@ async fn a_job_goes_from_submit_to_completed_as_the_older_wrapper_sees_it() {
         json!({"job_id": "ID", "status": "completed", "timestamp": "TIME", "estimated_remaining": "Unknown",
                "eta": {"message": "the job has ended"}})
     );
+    let said = [
+        "queued: export ok",
+        "attempt 1 started",
+        "copying",
+        "one device is not known here",
+        "found /DC0/vm/ok",
+        "completed",
+    ];
     assert_eq!(
         get(&daemon, &format!("/jobs/logs/{id}?tail=1")).await.masked(),
-        json!({"job_id": "ID", "logs": ["one device is not known here"], "log_count": 1, "timestamp": "TIME"})
+        json!({"job_id": "ID", "logs": said, "log_count": 6, "timestamp": "TIME"})
     );
 }
 
@@ -222,7 +230,15 @@ async fn a_failed_job_says_why_and_a_batch_says_what_was_rejected() {
     let job = ended(&daemon, id).await;
     assert_eq!((&job["status"], &job["error"]), (&json!("failed"), &json!("write into /full: no space left")));
     let logs = get(&daemon, &format!("/jobs/logs/{id}")).await.json();
-    assert_eq!(logs["logs"], json!(["write into /full: no space left"]));
+    assert_eq!(
+        logs["logs"],
+        json!([
+            "queued: export fails",
+            "attempt 1 started",
+            "connecting failed",
+            "failed: write into /full: no space left"
+        ])
+    );
     let by_state = get(&daemon, "/jobs/query?status=failed").await.json();
     assert_eq!((&by_state["total"], &by_state["jobs"][0]["definition"]["id"]), (&json!(1), &json!(id)));
     assert_eq!(get(&daemon, "/jobs/query?status=completed,running").await.json()["total"], 0);
