@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
 
 mod convert;
+mod daemon;
 mod endings;
 mod export;
 mod faults;
