@@ -10,6 +10,7 @@
 //! while: the other threads are anywhere, in a system call or not.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,8 +25,8 @@ use transfer::{Cancel, journal};
 use super::{formats, seeds};
 use crate::disks::{Random, Watched, check_clean, compare, sparse_raw};
 
-/// Size of the disk: some chunks of 8 MiB, of which half is data.
-const CAPACITY: u64 = 44 << 20;
+/// Size of the disk: three chunks of 8 MiB and a bit, of which half is data.
+const CAPACITY: u64 = 25 << 20;
 
 /// Kills per image; a seed is one kill.
 const KILLS: u64 = 5;
@@ -126,9 +127,9 @@ impl Run<'_> {
     /// Lives once as a process of its own. Returns whether it survived, and how much it had read.
     fn live(&self, target: &Path, moment: u64, spins: u64) -> (bool, u64) {
         let note = self.folder.join("note");
-        fs::write(&note, "0").unwrap();
-        let [source, target, noted] = [self.source, target, &note].map(|path| path.to_str().unwrap());
-        let told = [source, target, self.name, &moment.to_string(), &spins.to_string(), noted].join("\n");
+        fs::write(&note, noted(0)).unwrap();
+        let [source, target, note_path] = [self.source, target, &note].map(|path| path.to_str().unwrap());
+        let told = [source, target, self.name, &moment.to_string(), &spins.to_string(), note_path].join("\n");
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["writers::kill::a_conversion_in_a_process_of_its_own", "--exact", "--ignored", "--nocapture"])
             .env(VARIABLE, told)
@@ -168,7 +169,17 @@ fn a_conversion_in_a_process_of_its_own() {
     let observer = Finishing(finishing);
     let target = Target::at(Path::new(target));
     convert::disk(&source, &target, &options, &observer, &Cancel::new()).unwrap();
-    fs::write(note, reads.load(Ordering::SeqCst).to_string()).unwrap();
+    write_note(Path::new(note), reads.load(Ordering::SeqCst));
+}
+
+/// Notes how much was read: one write of one length, so that a kill leaves the old number or the new one.
+fn write_note(note: &Path, read_bytes: u64) {
+    let file = fs::File::options().write(true).open(note).unwrap();
+    file.write_all_at(noted(read_bytes).as_bytes(), 0).unwrap();
+}
+
+fn noted(read_bytes: u64) -> String {
+    format!("{read_bytes:020}")
 }
 
 /// Starts the thread that ends this process.
@@ -184,8 +195,8 @@ fn start_killer(moment: u64, spins: u64, reads: &Arc<AtomicU64>, finishing: &Arc
             std::thread::yield_now();
         }
         (0..spins).for_each(|_| std::hint::spin_loop());
-        // What is read from here on is not counted; that makes the bound below stricter than it is told.
-        fs::write(note, reads.load(Ordering::SeqCst).to_string()).unwrap();
+        // What is read between this note and the signal is not counted: a piece or two.
+        write_note(&note, reads.load(Ordering::SeqCst));
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
     });
 }
