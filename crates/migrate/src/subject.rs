@@ -39,6 +39,8 @@ pub struct OpenOptions {
 
 /// What a user named, open.
 pub(crate) struct Subject {
+    /// The file that was opened: of a directory, what describes the machine in it.
+    pub(crate) path: PathBuf,
     /// What it is.
     pub(crate) kind: Kind,
     /// The machine that it describes; an image describes none.
@@ -101,21 +103,22 @@ impl Subject {
     pub(crate) fn open(path: &Path, options: OpenOptions) -> Result<Self> {
         let path = if path.is_dir() { described_in(path)? } else { path.to_owned() };
         let opened = if options.is_raw {
-            image::open_raw(&path).map(Self::of_image)
+            image::open_raw(&path).map(|image| Self::of_image(&path, image))
         } else if has_extension(&path, "vmx") {
             vmx::open(&path, options)
         } else if package::is_package(&path)? {
             package::open(&path, options)
         } else {
-            image::open_path(&path, options).map(Self::of_image)
+            image::open_path(&path, options).map(|image| Self::of_image(&path, image))
         };
         opened.map_err(|error| error.about(&format!("open {}", path.display())))
     }
 
-    fn of_image(image: OpenedImage) -> Self {
+    fn of_image(path: &Path, image: OpenedImage) -> Self {
         let name = image.name.clone();
         let disk = SubjectDisk { name, place: None, declared_bytes: None, content: Content::Image(image) };
-        Self { kind: Kind::Image, machine: None, disks: vec![disk], warnings: Vec::new(), nvram: None }
+        let (path, disks) = (path.to_owned(), vec![disk]);
+        Self { path, kind: Kind::Image, machine: None, disks, warnings: Vec::new(), nvram: None }
     }
 }
 

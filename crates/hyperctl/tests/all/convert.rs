@@ -156,7 +156,7 @@ fn what_no_tool_writes_becomes_what_qemu_img_reads_in_it() {
             assert!(run.code() == 0 || run.stderr().contains("error: open "), "{sample}: {}", run.stderr());
         }
     }
-    assert!(compared >= 4, "qemu-img reads {compared} of them");
+    assert!(compared >= 3, "qemu-img reads {compared} of them");
 }
 
 fn split<'a>(bytes: &'a [u8], mark: &[u8]) -> Vec<&'a [u8]> {

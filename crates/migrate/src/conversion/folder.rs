@@ -78,7 +78,7 @@ pub(super) fn disks(
             continue;
         };
         let path = directory.join(name);
-        let disk = source::of_disk(work, disk, &path)?;
+        let disk = source::of_disk(work, &subject.path, disk, &path)?;
         let done = disk_or_kept(work, index, &disk, &path, format(work.request))?;
         report.add_disk(name.clone(), &done);
         made.push(Made::from(&done));

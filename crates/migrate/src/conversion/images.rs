@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use diskimage::qcow2::write as qcow2;
 use diskimage::vmdk::grain::Level;
 
-use super::{Compression, DiskReport, Format, Report, Request, Work, paths, source};
+use super::{Compression, DiskReport, FileReport, Format, Report, Request, Work, paths, source};
 use crate::convert::{self, Source, Target};
 use crate::names::file_name;
 use crate::sink;
@@ -28,7 +28,7 @@ pub(super) fn convert(work: &Work<'_>, subject: Subject) -> Result<Report> {
     let mut report = Report { output: request.output.clone(), ..Report::default() };
     let several = paths.len() > 1;
     for (index, (path, disk)) in paths.iter().zip(subject.disks).enumerate() {
-        let disk = source::of_disk(work, disk, path)?;
+        let disk = source::of_disk(work, &subject.path, disk, path)?;
         let format = format(request);
         let made = if several {
             disk_or_kept(work, index, &disk, path, format)?
@@ -36,7 +36,9 @@ pub(super) fn convert(work: &Work<'_>, subject: Subject) -> Result<Report> {
             one_disk(work, index, &disk, path, format)?
         };
         report.add_disk(shown(path), &made);
-        report.files.push(paths::report(path)?);
+        // What the node of a device says of itself is nothing of what was written to it.
+        let (size_bytes, allocated_bytes) = (made.file_bytes, made.allocated_bytes);
+        report.files.push(FileReport { path: made.path, size_bytes, allocated_bytes });
     }
     Ok(report)
 }

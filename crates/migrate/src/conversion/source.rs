@@ -21,8 +21,9 @@ use crate::{Error, ErrorKind, Result};
 /// Piece of one read while unpacking.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Opens a disk for a conversion; `beside` is the target that it is unpacked beside, where it must be.
-pub(super) fn of_disk(work: &Work<'_>, disk: SubjectDisk, beside: &Path) -> Result<Source> {
+/// Opens a disk of the subject at `path` for a conversion; `beside` is the target that it is unpacked beside,
+/// where it must be.
+pub(super) fn of_disk(work: &Work<'_>, path: &Path, disk: SubjectDisk, beside: &Path) -> Result<Source> {
     let shown = if disk.name.is_empty() { "a blank disk".to_owned() } else { disk.name.clone() };
     let about = format!("convert {}", work.request.source.display());
     match disk.content {
@@ -30,15 +31,14 @@ pub(super) fn of_disk(work: &Work<'_>, disk: SubjectDisk, beside: &Path) -> Resu
         Content::Unreadable(error) => Err(error.about(&format!("{about}: {shown}"))),
         Content::Packed(packed) => {
             let image = unpack(work, &packed, beside).map_err(|error| error.about(&format!("{about}: {shown}")))?;
-            // The archive is what says whether it is still the same disk.
-            let archive: Arc<dyn ByteSource> = Arc::new(FileSource::open(&work.request.source)?);
-            Ok(Source::new(shown, image.image, vec![archive]))
+            // What it was unpacked from says whether it is still the same disk.
+            Ok(Source::new(shown, image.image, packed.files(path)?))
         }
         Content::Blank => {
             let capacity = disk.declared_bytes.filter(|bytes| bytes.is_multiple_of(512) && *bytes > 0);
             let capacity = capacity
                 .ok_or_else(|| Error::new(ErrorKind::Image, format!("{about}: nothing says how large {shown} is")))?;
-            let described: Arc<dyn ByteSource> = Arc::new(FileSource::open(&work.request.source)?);
+            let described: Arc<dyn ByteSource> = Arc::new(FileSource::open(path)?);
             Ok(Source::new(shown, Blank(capacity), vec![described]))
         }
     }
@@ -60,7 +60,7 @@ fn unpack(work: &Work<'_>, packed: &Packed, beside: &Path) -> Result<OpenedImage
     work.meter.warning(
         "the package is compressed as a whole: its disks are unpacked beside the target first, which takes room there",
     );
-    let path = paths::hidden(beside, ".unpacked")?;
+    let path = paths::hidden(beside, &format!(".unpacked-{}", std::process::id()))?;
     let mut file = nameless(&path).map_err(|error| paths::failed("unpack into", &path, error))?;
     write_sparse(packed.reader()?, &mut file, work.cancel, &path)?;
     let source = FileSource::new(file, path.display().to_string())?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diskimage::image::probe::probe_source;
-use diskimage::image::{ByteSource, FileSource, Format};
+use diskimage::image::{ByteSource, FileSource, Files as _, Format};
 use diskimage::package::machine::{Disk, DiskBacking, FileBacking};
 use diskimage::package::{DiskFormat, Package};
 
@@ -45,6 +45,7 @@ pub(super) fn open(path: &Path, _options: OpenOptions) -> Result<Subject> {
         manifest.entries().iter().map(|entry| &entry.name).collect::<std::collections::BTreeSet<_>>().len()
     });
     Ok(Subject {
+        path: path.to_owned(),
         kind: Kind::Package {
             container: package.kind(),
             descriptor: package.descriptor_name().to_owned(),
@@ -95,6 +96,17 @@ impl Packed {
     /// Returns the image, unpacked, from its start.
     pub(crate) fn reader(&self) -> Result<Box<dyn Read + Send>> {
         Ok(self.package.disk_file(&self.backing, self.declared_bytes)?.reader()?)
+    }
+
+    /// Returns the files that the packed bytes are in; `path` is that of the package.
+    pub(crate) fn files(&self, path: &Path) -> Result<Vec<Arc<dyn ByteSource>>> {
+        let file = self.package.disk_file(&self.backing, self.declared_bytes)?;
+        let members: diskimage::Result<Vec<_>> = file.members().map(|name| self.package.open(name)).collect();
+        match members {
+            Ok(members) => Ok(members),
+            // A member of a compressed archive is nowhere but in it.
+            Err(_) => Ok(vec![Arc::new(FileSource::open(path)?)]),
+        }
     }
 
     /// Opens the image where it was unpacked to.

@@ -36,7 +36,7 @@ pub(super) fn open(path: &Path, options: OpenOptions) -> Result<Subject> {
             None
         }
     });
-    Ok(Subject { kind: Kind::Vmx, disks, warnings, nvram, machine: Some(machine) })
+    Ok(Subject { path: path.to_owned(), kind: Kind::Vmx, disks, warnings, nvram, machine: Some(machine) })
 }
 
 fn open_disk(files: &dyn Files, disk: &Disk) -> SubjectDisk {
