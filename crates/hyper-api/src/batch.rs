@@ -84,6 +84,7 @@ pub struct BatchBody {
 
 /// What became of one job of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum BatchAnswer {
     /// It was accepted, now or by the same request before.
@@ -100,6 +101,7 @@ pub enum BatchAnswer {
 
 /// The reply of `POST /api/v1/jobs/batch`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct BatchReply {
     /// How many were accepted.
     pub accepted: u64,

@@ -41,7 +41,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use submit::Submission;
+pub use submit::{Asked, Submission};
 pub use wire::vm as vm_on_wire;
 
 use crate::engine::Configured;
@@ -176,6 +176,21 @@ impl Jobs {
     /// Those of a store that cannot be read.
     pub async fn counts(&self) -> Result<Counts, Box<Problem>> {
         self.shared.store.counts().await.map_err(|error| from_store("count the jobs", &error))
+    }
+
+    /// Returns how older programs defined these jobs, in the order of the ids; `None` for a job that came in another
+    /// way, and for one that there is not.
+    ///
+    /// # Errors
+    /// Those of a store that cannot be read.
+    pub async fn definitions(&self, ids: Vec<JobId>) -> Result<Vec<Option<serde_json::Value>>, Box<Problem>> {
+        let first = self.shared.store.first_entries(ids).await;
+        let first = first.map_err(|error| from_store("read how jobs were defined", &error))?;
+        let definition = |entry| match entry {
+            Some(log::Entry::Queued(queued)) => queued.older,
+            _ => None,
+        };
+        Ok(first.into_iter().map(definition).collect())
     }
 
     /// Returns what a job has said, oldest first; with `tail` the last so many lines.

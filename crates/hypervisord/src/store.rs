@@ -155,6 +155,17 @@ impl Store {
         self.shared.readers.read(move |connection| row::log_of(connection, &id)).await
     }
 
+    /// Returns the first entry of the log of each of these jobs; `None` for one that there is not.
+    ///
+    /// # Errors
+    /// Those of a store that cannot be read.
+    pub async fn first_entries(&self, ids: Vec<JobId>) -> Result<Vec<Option<Entry>>> {
+        self.shared
+            .readers
+            .read(move |connection| ids.iter().map(|id| row::first_entry(connection, id)).collect())
+            .await
+    }
+
     /// Returns the index row of a job.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! What the handlers share beyond the jobs and the source.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,15 +11,11 @@ use hyper_api::{Job, JobId};
 use super::definition::JobDefinition;
 use super::job::progress::Peak;
 
-/// Submitted jobs that are remembered: as many as there are jobs.
-const REMEMBERED_MAX: usize = 1000;
+/// Definitions that are kept at hand. When there are more, all are read anew as they are asked for.
+const DEFINITIONS_MAX: usize = 4096;
 
-/// How a job was submitted.
-#[derive(Clone, Debug)]
-struct Remembered {
-    definition: JobDefinition,
-    notes: Vec<String>,
-}
+/// A job's id and the time when it was accepted: an id may be used again once its job was deleted.
+type Key = (JobId, String);
 
 /// What the handlers share. Clones are the same.
 #[derive(Clone, Debug)]
@@ -33,8 +29,8 @@ struct Inner {
     started: Instant,
     /// What was shown of the progress of the jobs that have not ended.
     peaks: Mutex<HashMap<JobId, Peak>>,
-    /// How the newest jobs were submitted, oldest first.
-    remembered: Mutex<VecDeque<(JobId, Remembered)>>,
+    /// How older programs defined the jobs that were asked for lately; `None` of one that came in another way.
+    definitions: Mutex<HashMap<Key, Option<JobDefinition>>>,
     listeners: AtomicUsize,
 }
 
@@ -44,7 +40,7 @@ impl Shared {
         let inner = Inner {
             started: Instant::now(),
             peaks: Mutex::default(),
-            remembered: Mutex::default(),
+            definitions: Mutex::default(),
             listeners: AtomicUsize::new(0),
         };
         Self { inner: Arc::new(inner), export_root: None }
@@ -77,28 +73,19 @@ impl Shared {
         show(peaks.entry(job.id.clone()).or_default())
     }
 
-    /// Remembers how a job was submitted, and what is to be said in its log.
-    pub fn remember(&self, id: &JobId, definition: JobDefinition, notes: Vec<String>) {
-        let mut remembered = self.inner.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.len() >= REMEMBERED_MAX {
-            remembered.pop_front();
+    /// Keeps the definition of a job at hand.
+    pub fn remember(&self, job: &Job, definition: Option<JobDefinition>) {
+        let mut definitions = self.inner.definitions.lock().unwrap_or_else(PoisonError::into_inner);
+        if definitions.len() >= DEFINITIONS_MAX {
+            definitions.clear();
         }
-        remembered.push_back((id.clone(), Remembered { definition, notes }));
+        definitions.insert(key(job), definition);
     }
 
-    /// Returns how a job was submitted; of a job of `/api/v1` nothing is known.
-    pub fn definition(&self, id: &JobId) -> Option<JobDefinition> {
-        self.recall(id, |remembered| remembered.definition.clone())
-    }
-
-    /// Returns what the log of a job begins with.
-    pub fn notes(&self, id: &JobId) -> Vec<String> {
-        self.recall(id, |remembered| remembered.notes.clone()).unwrap_or_default()
-    }
-
-    fn recall<T>(&self, id: &JobId, take: impl FnOnce(&Remembered) -> T) -> Option<T> {
-        let remembered = self.inner.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.iter().rev().find(|(known, _)| known == id).map(|(_, remembered)| take(remembered))
+    /// Returns the definition of a job, as far as it is at hand.
+    pub fn definition(&self, job: &Job) -> Option<Option<JobDefinition>> {
+        let definitions = self.inner.definitions.lock().unwrap_or_else(PoisonError::into_inner);
+        definitions.get(&key(job)).cloned()
     }
 
     /// Counts a listener of `/ws` for as long as the result lives; `None` when there are `max` already.
@@ -114,6 +101,10 @@ impl Shared {
     pub fn listeners(&self) -> usize {
         self.inner.listeners.load(Ordering::Relaxed)
     }
+}
+
+fn key(job: &Job) -> Key {
+    (job.id.clone(), job.created_at.clone())
 }
 
 impl Default for Shared {

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::reply::Refusal;
 use super::{Need, Route, State};
 use crate::caller::Caller;
-use crate::jobs::Submission;
+use crate::jobs::{Asked, Submission};
 use crate::problems::{problem, refusal};
 use crate::store::Filter;
 
@@ -109,7 +109,7 @@ async fn batch(
         }
         _ => {}
     }
-    let read = |job| JobRequest::from_value(job).map_err(|error| unreadable("the job", &error));
+    let read = |job| JobRequest::from_value(job).map(Asked::from).map_err(|error| unreadable("the job", &error));
     let jobs = batch.jobs.into_iter().map(read).collect();
     let answers = state.jobs.submit(Submission { jobs, caller, key: key(&headers, &body)? }).await?;
     let mut reply = BatchReply::default();

@@ -115,7 +115,9 @@ fn operation(route: &Route, described: &Described) -> Operation {
         operation = operation.request_body(Some(body.build()));
     }
     let (status, answer) = &described.answer;
-    operation = operation.response(status.to_string(), response(answer));
+    for status in [Some(*status), described.repeated].into_iter().flatten() {
+        operation = operation.response(status.to_string(), response(answer));
+    }
     for status in statuses(route, described) {
         let content = Content::new(Some(Shape::of::<Problem>().reference()));
         let text = table::meaning(status);

@@ -121,6 +121,9 @@ pub struct Queued {
     /// Where its VM was when it was accepted.
     #[serde(default)]
     pub place: Place,
+    /// How an older program defined it. Kept for such programs; it has no meaning for the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older: Option<serde_json::Value>,
 }
 
 /// Where a job's VM is: what limits are counted by.

@@ -16,11 +16,28 @@ use crate::caller::Caller;
 use crate::problems::{from_migrate, from_store, refusal};
 use crate::store::{Accepted, Key, NewJob, Refused};
 
+/// A job that is asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The job.
+    pub job: JobRequest,
+    /// How an older program defined it, to be kept with it.
+    pub older: Option<serde_json::Value>,
+    /// What its log is to begin with.
+    pub notes: Vec<String>,
+}
+
+impl From<JobRequest> for Asked {
+    fn from(job: JobRequest) -> Self {
+        Self { job, older: None, notes: Vec::new() }
+    }
+}
+
 /// A request to accept jobs.
 #[derive(Debug)]
 pub struct Submission {
     /// The jobs, or why one of them could not be read.
-    pub jobs: Vec<Result<JobRequest, Box<Problem>>>,
+    pub jobs: Vec<Result<Asked, Box<Problem>>>,
     /// Who asks.
     pub caller: Caller,
     /// The caller's key for this very request, and the request's bytes.
@@ -30,7 +47,7 @@ pub struct Submission {
 impl Submission {
     /// Makes the request of one job without a key.
     pub fn one(job: impl Into<JobRequest>, caller: Caller) -> Self {
-        Self { jobs: vec![Ok(job.into())], caller, key: None }
+        Self { jobs: vec![Ok(job.into().into())], caller, key: None }
     }
 }
 
@@ -70,16 +87,18 @@ impl Jobs {
     /// Looks at every job by itself, at its target and at its VM.
     async fn check_all(
         &self,
-        jobs: Vec<Result<JobRequest, Box<Problem>>>,
+        jobs: Vec<Result<Asked, Box<Problem>>>,
         caller: &Caller,
     ) -> Vec<Result<Checked, Box<Problem>>> {
         let configured = self.shared.configured();
-        let plain = |job: JobRequest| {
+        let plain = |asked: Asked| {
+            let Asked { job, older, notes } = asked;
             check(&job.spec)?;
             configured.check(&job.spec)?;
             // With which rights it will work; what they forbid is refused now.
             let rights = configured.workers.rights(&caller.who, &job.spec)?;
-            Ok(Checked { job, rights, place: Place::default(), remarks: Vec::new() })
+            let remarks = notes.into_iter().map(|text| Entry::Line { level: Level::Info, text }).collect();
+            Ok(Checked { job, older, rights, place: Place::default(), remarks })
         };
         let mut jobs: Vec<Result<Checked, Box<Problem>>> = jobs.into_iter().map(|job| job.and_then(plain)).collect();
         if self.shared.settings.life == Life::Private {
@@ -140,6 +159,7 @@ impl Jobs {
 #[derive(Debug)]
 struct Checked {
     job: JobRequest,
+    older: Option<serde_json::Value>,
     /// With which it will work.
     rights: Rights,
     place: Place,
@@ -157,7 +177,7 @@ impl Shared {
             id: id.unwrap_or_else(|| JobId::new(uuid::Uuid::new_v4().to_string())),
             target: target_of(&spec, place.vm_path.as_deref()),
             vm: place.vm_path.clone().unwrap_or_else(|| spec.subject().into_owned()),
-            queued: Queued { spec, priority, owner: owner.clone(), place },
+            queued: Queued { spec, priority, owner: owner.clone(), place, older: checked.older.clone() },
             remarks: checked.remarks.clone(),
         }
     }

@@ -55,6 +55,13 @@ pub(super) fn log_of(connection: &Connection, id: &JobId) -> Result<Vec<Record>>
     Ok(records.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Returns the entry that a log begins with.
+pub(super) fn first_entry(connection: &Connection, id: &JobId) -> Result<Option<Entry>> {
+    let sql = "SELECT log.entry FROM log JOIN job ON log.job = job.seq WHERE job.id = ?1 AND log.number = 1";
+    let found = connection.prepare_cached(sql)?.query_row([id.as_str()], |row| row.get::<_, String>(0)).optional()?;
+    Ok(found.map(|text| Entry::from_text(&text)))
+}
+
 /// Adds one entry under the next number, and returns it as it stands there.
 pub(super) fn add(connection: &Connection, order: u64, number: u64, attempt: u32, entry: &Entry) -> Result<Record> {
     let at = timestamp();

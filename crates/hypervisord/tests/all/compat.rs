@@ -8,6 +8,8 @@ use hyper::HeaderMap;
 use hyper_util::rt::TokioIo;
 use hypervisord::config::{Access, Exports};
 use hypervisord::engine::Configured;
+use hypervisord::listen::Given;
+use hypervisord::serve;
 use hypervisord::workers::Workers;
 use serde_json::{Value, json};
 
@@ -448,4 +450,41 @@ async fn a_job_that_nobody_can_work_for_is_rejected() {
     let reply = daemon.tcp("POST", "/jobs/submit", &[("content-type", JSON)], body).await.json();
     let error = reply["errors"][0].as_str().unwrap();
     assert!(reply["rejected"] == 1 && error.starts_with("ok: ") && error.contains("no-such-user"), "{reply}");
+}
+
+#[tokio::test]
+async fn an_id_of_the_callers_own_and_what_was_defined_with_it_outlive_the_daemon() {
+    let roots = tempfile::tempdir().unwrap();
+    let mut daemon = Guarded::start(|config| {
+        config.auth.loopback = Access::Open;
+        config.exports.roots = vec![roots.path().to_owned()];
+    })
+    .await;
+    let body = json!({"id": "nightly-1", "name": "mine", "vm_path": "ok", "output_path": "a", "method": "govc",
+                      "options": {"parallel_downloads": 8}, "metadata": {"ticket": 7}})
+    .to_string();
+    let headers = [("content-type", JSON)];
+    for _ in 0..2 {
+        let reply = daemon.tcp("POST", "/jobs/submit", &headers, body.as_bytes()).await.json();
+        assert_eq!(
+            (&reply["job_id"], &reply["rejected"]),
+            (&json!("nightly-1"), &json!(0)),
+            "a repeat is no second job"
+        );
+    }
+    let other = br#"{"id":"nightly-1","vm_path":"ok","output_path":"b"}"#;
+    let reply = daemon.tcp("POST", "/jobs/submit", &headers, other).await.json();
+    assert_eq!(reply["errors"], json!(["ok: accept a job: its id is that of another job"]));
+    let before = daemon.tcp("GET", "/jobs/nightly-1", &[], b"").await.json();
+    daemon.daemon.stop().await;
+    daemon.daemon = serve::Daemon::start(daemon.config.clone(), configured(), Given::default()).await.unwrap();
+    let after = daemon.tcp("GET", "/jobs/nightly-1", &[], b"").await.json();
+    assert_eq!(after["definition"], before["definition"]);
+    assert_eq!(
+        (&after["definition"]["metadata"], &after["definition"]["options"]),
+        (&json!({"ticket": 7}), &json!({"parallel_downloads": 8}))
+    );
+    let logs = daemon.tcp("GET", "/jobs/logs/nightly-1", &[], b"").await.json();
+    let said = |text: &str| logs["logs"].as_array().unwrap().iter().any(|line| line.as_str().unwrap().contains(text));
+    assert!(said("govc was asked for") && said("8 connections were asked for"), "{logs}");
 }

@@ -12,7 +12,7 @@ use super::super::submission::rules::Accepted;
 use super::super::text;
 use crate::caller::Caller;
 use crate::http::State;
-use crate::jobs::Submission;
+use crate::jobs::{Asked, Submission};
 use crate::problems::refusal;
 use crate::store::Filter;
 
@@ -45,10 +45,7 @@ pub(super) async fn submit(
     let answer = |job: Result<Accepted, String>| {
         let accepted = job?;
         match answers.next() {
-            Some(Ok((job, _))) => {
-                state.compat.remember(&job.id, accepted.definition, accepted.notes);
-                Ok(job.id.to_string())
-            }
+            Some(Ok((job, _))) => Ok(job.id.to_string()),
             Some(Err(problem)) => Err(refused(&accepted, &problem)),
             None => Err(format!("{}: there is no answer", accepted.definition.name)),
         }
@@ -56,10 +53,12 @@ pub(super) async fn submit(
     jobs.into_iter().map(answer).collect()
 }
 
-fn request(accepted: &Accepted) -> JobRequest {
+/// Returns what is asked of the jobs. The definition stays with the job; its password was taken out when it was read.
+fn request(accepted: &Accepted) -> Asked {
     let id = &accepted.definition.id;
     let id = (!id.is_empty()).then(|| JobId::new(id.as_str()));
-    JobRequest { id, priority: 0, spec: accepted.spec.clone().into() }
+    let job = JobRequest { id, priority: 0, spec: accepted.spec.clone().into() };
+    Asked { job, older: serde_json::to_value(&accepted.definition).ok(), notes: accepted.notes.clone() }
 }
 
 fn refused(accepted: &Accepted, problem: &Problem) -> String {
@@ -90,7 +89,7 @@ pub(super) async fn query(state: &State, query: Query) -> Result<Vec<Kept>, Box<
         Wanted::States(states) => jobs = listed(state, states, limit).await?,
     }
     jobs.truncate(limit);
-    Ok(jobs.into_iter().map(|job| kept(state, Arc::new(job))).collect())
+    kept(state, jobs).await
 }
 
 /// Returns the newest jobs in these states, page by page.
@@ -112,11 +111,30 @@ async fn listed(state: &State, states: Vec<JobState>, limit: usize) -> Result<Ve
 /// # Errors
 /// [`ProblemKind::NotFound`].
 pub(super) async fn find(state: &State, id: &JobId) -> Result<Kept, Box<Problem>> {
-    Ok(kept(state, Arc::new(state.jobs.job(id).await?)))
+    let found = kept(state, vec![state.jobs.job(id).await?]).await?.pop();
+    found.ok_or_else(|| refusal(ProblemKind::Internal, format!("find job {id}: it was lost on the way")))
 }
 
-fn kept(state: &State, picture: Arc<Job>) -> Kept {
-    Kept { definition: state.compat.definition(&picture.id), picture }
+/// Puts the definitions to jobs. They never change, so those that were read before are not read again.
+async fn kept(state: &State, jobs: Vec<Job>) -> Result<Vec<Kept>, Box<Problem>> {
+    let known: Vec<_> = jobs.iter().map(|job| state.compat.definition(job)).collect();
+    let missing: Vec<_> =
+        jobs.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(job, _)| job.id.clone()).collect();
+    let mut read = match missing.is_empty() {
+        true => Vec::new(),
+        false => state.jobs.definitions(missing).await?,
+    }
+    .into_iter();
+    let put = |(job, known): (Job, Option<Option<JobDefinition>>)| {
+        let definition = known.unwrap_or_else(|| {
+            // What a newer version kept in another form is as good as none.
+            let definition = read.next().flatten().and_then(|value| serde_json::from_value(value).ok());
+            state.compat.remember(&job, definition.clone());
+            definition
+        });
+        Kept { picture: Arc::new(job), definition }
+    };
+    Ok(jobs.into_iter().zip(known).map(put).collect())
 }
 
 /// Stops a job and returns when it has been stopped: until then it could still become completed.
@@ -147,9 +165,7 @@ pub(super) async fn cancel(state: &State, caller: &Caller, id: &JobId) -> Result
 /// [`ProblemKind::NotFound`].
 pub(super) async fn lines(state: &State, id: &JobId) -> Result<Vec<String>, Box<Problem>> {
     let said = state.jobs.lines(id, None).await?;
-    let mut lines = state.compat.notes(id);
-    lines.extend(said.into_iter().map(|line| line.text));
-    Ok(lines)
+    Ok(said.into_iter().map(|line| line.text).collect())
 }
 
 /// Returns how many jobs there are in each state.

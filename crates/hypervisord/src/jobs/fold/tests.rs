@@ -12,7 +12,7 @@ fn spec() -> JobSpec {
 
 fn queued() -> Entry {
     let place = Place { source: Some("https://vc".into()), host: None, vm_path: Some("/DC0/vm/web01".into()) };
-    Entry::Queued(Box::new(Queued { spec: spec(), priority: 3, owner: Owner::Process, place }))
+    Entry::Queued(Box::new(Queued { spec: spec(), priority: 3, owner: Owner::Process, place, older: None }))
 }
 
 fn ended(state: JobState) -> Entry {
