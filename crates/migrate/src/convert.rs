@@ -32,10 +32,11 @@ use std::path::{Path, PathBuf};
 
 use transfer::Cancel;
 
-use crate::Result;
 use crate::copy;
 use crate::sink::Format;
+use crate::{Error, ErrorKind, Result};
 
+pub(crate) use source::refuse_source;
 pub use source::{Recorder, Source, digest};
 
 /// Where an image goes.
@@ -171,11 +172,28 @@ pub fn disk(
 ) -> Result<Report> {
     let job = Job { source, options, observer, cancel };
     source.refuse_as_target(target.path())?;
+    if let Target::File { path } = target {
+        refuse_special(path)?;
+        let names = names::Names::of(path)?;
+        [&names.part, &names.journal].into_iter().try_for_each(|beside| source.refuse_as_target(beside))?;
+    }
     let checked = options.format.check(source.disk().capacity_bytes());
     checked.map_err(|reason| error::of_copy(format!("write {}", target.path().display()), reason))?;
     match target {
         Target::File { path } => file::convert(&job, path),
         Target::Device { path, journal } => device::convert(&job, path, journal.as_deref()),
+    }
+}
+
+/// Refuses to put an image in the place of something that is neither a file nor a block device, for which
+/// "replace" cannot be meant: `/dev/null`, a pipe, a socket.
+pub(crate) fn refuse_special(path: &Path) -> Result<()> {
+    match path.metadata() {
+        Ok(found) if !found.is_file() && !found.is_dir() => {
+            let context = format!("write {}: it is no regular file", path.display());
+            Err(Error::new(ErrorKind::Target, context).with_hint("name another file for the result"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -185,4 +203,20 @@ struct Job<'a> {
     options: &'a Options,
     observer: &'a dyn Observer,
     cancel: &'a Cancel,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_special_is_replaced_by_an_image() {
+        let refused = refuse_special(Path::new("/dev/null")).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Target);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.raw");
+        refuse_special(&file).unwrap();
+        std::fs::write(&file, "x").unwrap();
+        refuse_special(&file).unwrap();
+    }
 }

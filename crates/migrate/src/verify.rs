@@ -128,9 +128,14 @@ fn run(path: &Path, observer: &dyn Observer, cancel: &Cancel) -> Result<Report> 
         }
         verification => verification.map_err(failed)?,
     };
-    if !verification.has_manifest {
-        let context = format!("verify {shown}: there is no manifest to compare with");
-        return Err(Error::new(ErrorKind::Verification, context));
+    let compared = verification.verified.len() + verification.mismatches.len() + verification.missing.len();
+    if !verification.has_manifest || compared == 0 {
+        let why = if verification.has_manifest {
+            "the manifest names no file"
+        } else {
+            "there is no manifest to compare with"
+        };
+        return Err(Error::new(ErrorKind::Verification, format!("verify {shown}: {why}")));
     }
     meter.tell();
     for name in &verification.not_covered {

@@ -23,6 +23,11 @@ impl Jobs {
     /// [`ProblemKind::NotFound`]; [`ProblemKind::State`] when it has completed or failed; those of a store that
     /// cannot be written, and then the job stops all the same if it was at work.
     pub async fn cancel(&self, id: &JobId, caller: &Caller) -> Result<Job, Box<Problem>> {
+        let (jobs, id, caller) = (self.clone(), id.clone(), caller.clone());
+        self.to_the_end(async move { jobs.cancel_now(&id, &caller).await }).await
+    }
+
+    async fn cancel_now(&self, id: &JobId, caller: &Caller) -> Result<Job, Box<Problem>> {
         let shared = &self.shared;
         let (taken, stop) = {
             let mut state = shared.state();
@@ -54,6 +59,11 @@ impl Jobs {
     /// [`ProblemKind::NotFound`]; [`ProblemKind::State`] when it has not ended or has completed, or when another job
     /// works on its target; those of a store that cannot be written.
     pub async fn resume(&self, id: &JobId, caller: &Caller) -> Result<Job, Box<Problem>> {
+        let (jobs, id, caller) = (self.clone(), id.clone(), caller.clone());
+        self.to_the_end(async move { jobs.resume_now(&id, &caller).await }).await
+    }
+
+    async fn resume_now(&self, id: &JobId, caller: &Caller) -> Result<Job, Box<Problem>> {
         let shared = &self.shared;
         shared.check_open()?;
         // A job that has just ended is in the hands of its task for a moment longer.
@@ -119,6 +129,11 @@ impl Jobs {
     /// # Errors
     /// [`ProblemKind::NotFound`]; [`ProblemKind::State`] when it has ended; those of a store that cannot be written.
     pub async fn prioritise(&self, id: &JobId, priority: i32) -> Result<Job, Box<Problem>> {
+        let (jobs, id) = (self.clone(), id.clone());
+        self.to_the_end(async move { jobs.prioritise_now(&id, priority).await }).await
+    }
+
+    async fn prioritise_now(&self, id: &JobId, priority: i32) -> Result<Job, Box<Problem>> {
         let shared = &self.shared;
         let taken = shared.state().queue.remove(id);
         let written = shared.reprioritise(id, priority).await;
@@ -127,6 +142,16 @@ impl Jobs {
             shared.enqueue(Ticket { priority, ..ticket });
         }
         written
+    }
+
+    /// Does the whole of `work`, also when whoever asked goes away meanwhile: half of it would leave a job that
+    /// is in the store and in no queue.
+    pub(super) async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Box<Problem>>> + Send + 'static,
+    ) -> Result<T, Box<Problem>> {
+        let done = self.shared.tasks.spawn(work).await;
+        done.unwrap_or_else(|_| Err(refusal(ProblemKind::Internal, "act on a job: the daemon broke down over it")))
     }
 
     /// Ends every job that waits, because the process ends to which they belong.

@@ -62,6 +62,11 @@ impl Jobs {
     /// [`ProblemKind::Busy`] when the daemon is stopping, [`ProblemKind::State`] for a key that came with another
     /// request before, [`ProblemKind::Storage`] when the store cannot be written. Nothing is accepted then.
     pub async fn submit(&self, submission: Submission) -> Result<Answers, Box<Problem>> {
+        let jobs = self.clone();
+        self.to_the_end(async move { jobs.submit_now(submission).await }).await
+    }
+
+    async fn submit_now(&self, submission: Submission) -> Result<Answers, Box<Problem>> {
         let shared = &self.shared;
         if shared.stopping.is_cancelled() {
             return Err(refusal(ProblemKind::Busy, "accept a job: the daemon is stopping"));

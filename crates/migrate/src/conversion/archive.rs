@@ -31,6 +31,7 @@ pub(super) fn convert(work: &Work<'_>, mut subject: Subject) -> Result<Report> {
     described.warning.iter().for_each(|warning| work.meter.warning(warning));
     let directory = paths::hidden(output, ".parts")?;
     paths::make_directory(&directory)?;
+    refuse_inside(&request.source, &directory)?;
     let mut report = Report { output: output.clone(), ..Report::default() };
     let made = disks(work, subject, &described, &directory, &mut report)?;
     let whole = directory.join("archive");
@@ -41,6 +42,17 @@ pub(super) fn convert(work: &Work<'_>, mut subject: Subject) -> Result<Report> {
     fs::remove_dir_all(&directory).map_err(|error| paths::failed("remove", &directory, error))?;
     report.files.push(paths::report(output)?);
     Ok(report)
+}
+
+/// Refuses a source that lies in the directory that is removed at the end.
+fn refuse_inside(source: &Path, directory: &Path) -> Result<()> {
+    match (source.canonicalize(), directory.canonicalize()) {
+        (Ok(source), Ok(directory)) if source.starts_with(&directory) => {
+            let context = format!("convert {}: it lies among the parts of the result", source.display());
+            Err(Error::new(ErrorKind::Usage, context).with_hint("move it elsewhere first"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn assemble(work: &Work<'_>, described: &Described, made: &[Made], directory: &Path, whole: &Path) -> Result<()> {

@@ -23,6 +23,10 @@ pub(super) fn convert(work: &Work<'_>, subject: Subject) -> Result<Report> {
         work.meter.warning(&lost);
     }
     let paths = targets(request, &subject)?;
+    // Of all disks before the first is written: one disk's image may have the name of another's source.
+    for path in &paths {
+        subject.disks.iter().try_for_each(|disk| source::refuse_as_target(&subject.path, disk, path))?;
+    }
     let named = paths.iter().zip(&subject.disks).map(|(path, disk)| (shown(path), source::capacity(disk)));
     work.meter.disks(named);
     let mut report = Report { output: request.output.clone(), ..Report::default() };

@@ -9,6 +9,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::{FileReport, Request};
+use crate::convert::refuse_special;
 use crate::copy::sync_directory;
 use crate::export::umask;
 use crate::{Error, ErrorKind, Result};
@@ -46,8 +47,9 @@ pub(super) fn hidden(path: &Path, ending: &str) -> Result<PathBuf> {
     Ok(path.with_file_name(hidden))
 }
 
-/// Refuses a name that is taken, unless it may be replaced.
+/// Refuses a name that is taken, unless it is that of a file that may be replaced.
 pub(super) fn refuse_taken(path: &Path, replace: bool) -> Result<()> {
+    refuse_special(path)?;
     if fs::symlink_metadata(path).is_err() || (replace && !path.is_dir()) {
         return Ok(());
     }

@@ -14,7 +14,7 @@ use diskimage::image::{ByteSource, Disk, Extent, ExtentKind, FileSource};
 use transfer::Cancel;
 
 use super::{Work, paths};
-use crate::convert::Source;
+use crate::convert::{Source, refuse_source};
 use crate::subject::{Content, OpenedImage, Packed, SubjectDisk};
 use crate::{Error, ErrorKind, Result};
 
@@ -46,6 +46,15 @@ pub(super) fn of_disk(work: &Work<'_>, path: &Path, disk: SubjectDisk, beside: &
 
 fn of_image(shown: String, opened: OpenedImage) -> Source {
     Source::new(shown, opened.image, opened.files)
+}
+
+/// Refuses to write to `target` when a part of `disk` is read from it.
+pub(super) fn refuse_as_target(path: &Path, disk: &SubjectDisk, target: &Path) -> Result<()> {
+    match &disk.content {
+        Content::Image(opened) => refuse_source(target, &opened.files),
+        Content::Packed(packed) => refuse_source(target, &packed.files(path)?),
+        Content::Blank | Content::Unreadable(_) => Ok(()),
+    }
 }
 
 /// Returns the capacity of a disk before it is opened for conversion, as far as it is known.

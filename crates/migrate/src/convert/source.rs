@@ -100,16 +100,21 @@ impl Source {
 
     /// Refuses to write onto one of the files that are read, whatever name leads there.
     pub(super) fn refuse_as_target(&self, path: &Path) -> Result<()> {
-        let Ok(found) = fs::metadata(path) else {
-            return Ok(());
-        };
-        let same = |file: &&Arc<dyn ByteSource>| matches!(file.identity(), Identity::File { device, inode, .. } if (device, inode) == (found.dev(), found.ino()));
-        match self.files.iter().find(same) {
-            None => Ok(()),
-            Some(file) => {
-                let context = format!("write {}: the disk is read from it ({})", path.display(), file.name());
-                Err(Error::new(ErrorKind::Usage, context).with_hint("name another file for the result"))
-            }
+        refuse_source(path, &self.files)
+    }
+}
+
+/// Refuses to write to `path` when it is one of `files`, whatever name leads there.
+pub(crate) fn refuse_source(path: &Path, files: &[Arc<dyn ByteSource>]) -> Result<()> {
+    let Ok(found) = fs::metadata(path) else {
+        return Ok(());
+    };
+    let same = |file: &&Arc<dyn ByteSource>| matches!(file.identity(), Identity::File { device, inode, .. } if (device, inode) == (found.dev(), found.ino()));
+    match files.iter().find(same) {
+        None => Ok(()),
+        Some(file) => {
+            let context = format!("write {}: the disk is read from it ({})", path.display(), file.name());
+            Err(Error::new(ErrorKind::Usage, context).with_hint("name another file for the result"))
         }
     }
 }
