@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -60,11 +60,13 @@ pub fn run(flags: &Flags, settings: Settings, given: Given, log: &logging::Handl
             tracing::warn!("{note}");
         }
         let configured = configured(&settings.config);
+        // Before the first door opens: whoever has had an answer may send a signal.
+        let mut signals = Signals::watch()?;
         let daemon = Daemon::start(settings.config, configured, given).await?;
         // To the very end: what takes long there is a server that does not answer.
         let alive = tokio::spawn(service::keep_alive());
         service::ready("serving");
-        until_told(&daemon, flags, log).await?;
+        until_told(&mut signals, &daemon, flags, log).await;
         service::stopping();
         daemon.stop().await;
         alive.abort();
@@ -85,17 +87,31 @@ fn configured(config: &Config) -> Configured {
     Configured { workers: Workers::of_machine(&config.exports), ..configured }
 }
 
+/// The signals that mean something to a daemon.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn watch() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("watch for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("watch for SIGINT")?,
+            hangup: signal(SignalKind::hangup()).context("watch for SIGHUP")?,
+        })
+    }
+}
+
 /// Returns when a signal asks for the end; reloads whenever one asks for that.
-async fn until_told(daemon: &Daemon, flags: &Flags, log: &logging::Handle) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
-    let mut hangup = signal(SignalKind::hangup()).context("watch for SIGHUP")?;
+async fn until_told(signals: &mut Signals, daemon: &Daemon, flags: &Flags, log: &logging::Handle) {
     let mut forget = tokio::time::interval(FORGET_PERIOD);
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => reload(daemon, flags, log),
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.hangup.recv() => reload(daemon, flags, log),
             _ = forget.tick() => daemon.rates.borrow().forget(),
         }
     }
