@@ -13,6 +13,7 @@
 
 mod check;
 mod example;
+mod jobs;
 mod keys;
 mod layers;
 mod older;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use example::example;
+pub use jobs::Jobs;
 pub use keys::{KEYS, Key, Kind};
 pub use layers::{Flags, Origin, Settings, load};
 
@@ -45,6 +47,8 @@ pub struct Config {
     pub source: Source,
     /// How exports run.
     pub exports: Exports,
+    /// How jobs are queued, begun again and remembered.
+    pub jobs: Jobs,
     /// How much of everything.
     pub limits: Limits,
     /// What it logs.
@@ -60,6 +64,7 @@ impl Default for Config {
             auth: Auth::default(),
             source: Source::default(),
             exports: Exports::default(),
+            jobs: Jobs::default(),
             limits: Limits::default(),
             log: Log::default(),
         }
@@ -238,6 +243,7 @@ mod tests {
         let Listen { socket, tcp, hosts } = Listen::default();
         let Auth { group, start_token, loopback, metrics } = Auth::default();
         let Exports { service_user, roots } = Exports::default();
+        let Jobs { running, per_source, per_host, retries, retry_seconds, keep, keep_days } = Jobs::default();
         let Limits { connections, head_seconds, requests_per_second, refusals_per_minute } = Limits::default();
         Config {
             state_dir: Config::default().state_dir,
@@ -253,6 +259,7 @@ mod tests {
                 known_hosts: Vec::new(),
             },
             exports: Exports { service_user, roots },
+            jobs: Jobs { running, per_source, per_host, retries, retry_seconds, keep, keep_days },
             limits: Limits { connections, head_seconds, requests_per_second, refusals_per_minute },
             log: Log { level: Level::Info },
         }

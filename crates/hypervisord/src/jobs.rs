@@ -380,5 +380,6 @@ fn ticket(folded: &Folded, order: u64) -> Ticket {
         owner: folded.owner.clone(),
         source: folded.place.source.clone(),
         host: folded.place.host.clone(),
+        vm: folded.job.spec.export().map(|export| folded.place.vm_path.clone().unwrap_or_else(|| export.vm.clone())),
     }
 }

@@ -27,7 +27,6 @@ use crate::engine::Configured;
 use crate::guard::{Guard, Rates};
 use crate::http::{self, State};
 use crate::jobs::Jobs;
-use crate::jobs::settings;
 use crate::listen::{self, Door, Given};
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -173,7 +172,7 @@ impl Daemon {
         let directory = config.state_dir.clone();
         let store = tokio::task::spawn_blocking(move || Store::open(&directory)).await?;
         let store = store.map_err(|error| anyhow::anyhow!("{}", error.chain()))?;
-        let opened = Jobs::open(store.clone(), configured.clone(), settings::Settings::daemon()).await;
+        let opened = Jobs::open(store.clone(), configured.clone(), config.jobs.settings()).await;
         let jobs = opened.map_err(|error| anyhow::anyhow!("{}", error.chain()))?;
         let metrics = Metrics::new();
         let compat = Shared::new();
@@ -244,6 +243,7 @@ impl Daemon {
             compat: self.compat.with_roots(&config.exports.roots),
         };
         self.jobs.set_configured(configured);
+        self.jobs.set_limits(config.jobs.limits());
         self.rates.send_replace(rates);
         self.certificate.send_replace(certificate);
         drop(self.router.send_replace(guard.before(http::router(state))));

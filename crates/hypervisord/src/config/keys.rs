@@ -132,6 +132,23 @@ pub const KEYS: &[Key] = &[
         "The directories below which callers over TCP may write. Links that lead out of them are not\n\
          followed. Callers over the socket write where their user may.",
     ),
+    key("jobs.running", Kind::Number, "Jobs at work at once; others wait for their turn."),
+    key("jobs.per_source", Kind::Number, "Of these, jobs of one source."),
+    key("jobs.per_host", Kind::Number, "Of these, jobs of VMs that were on one host when they were accepted."),
+    key(
+        "jobs.retries",
+        Kind::Number,
+        "How often in a row a job that failed in a way that may pass (a server that is not reached, a\n\
+         stream that breaks) is begun again by itself. Taking a change needs a restart.",
+    ),
+    key(
+        "jobs.retry_seconds",
+        Kind::Number,
+        "Seconds before the first of these; each further pause is twice as long, up to ten minutes.\n\
+         Taking a change needs a restart.",
+    ),
+    key("jobs.keep", Kind::Number, "Ended jobs that are remembered. Taking a change needs a restart."),
+    key("jobs.keep_days", Kind::Number, "Days that they are remembered. Taking a change needs a restart."),
     key("limits.connections", Kind::Number, "Connections at once; others wait."),
     key("limits.head_seconds", Kind::Number, "Seconds that a client has to send the head of a request."),
     key(

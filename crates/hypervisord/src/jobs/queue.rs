@@ -3,7 +3,8 @@
 //! Pure: tickets go in, tickets come out as soon as the limits allow, and come back when their job has ended.
 //! Higher priorities go first. Among equals the one whose owner has the fewest jobs at work, then the one
 //! whose owner was served longest ago, then the oldest: ten thousand jobs of one owner do not keep another's
-//! single one waiting. A job that a limit of its source or host holds back lets others past.
+//! single one waiting. A job that a limit of its source or host holds back, or another job of its VM, lets others
+//! past.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -45,6 +46,8 @@ pub struct Ticket {
     pub source: Option<String>,
     /// The host that it burdens.
     pub host: Option<String>,
+    /// The VM that it needs for itself: a server lets one at a time work on it.
+    pub vm: Option<String>,
 }
 
 /// Jobs of one priority: those of each owner, oldest first.
@@ -61,6 +64,7 @@ pub struct Queue {
     by_owner: Counts<Owner>,
     by_source: Counts<String>,
     by_host: Counts<String>,
+    by_vm: Counts<String>,
     /// When each owner was last served, counted in tickets.
     served: HashMap<Owner, u64>,
     turn: u64,
@@ -97,7 +101,10 @@ impl Queue {
         let ticket = self.remove(&id)?;
         self.turn += 1;
         self.served.insert(ticket.owner.clone(), self.turn);
-        self.count(&ticket, Counts::add, Counts::add);
+        self.by_owner.add(&ticket.owner);
+        ticket.source.iter().for_each(|source| self.by_source.add(source));
+        ticket.host.iter().for_each(|host| self.by_host.add(host));
+        ticket.vm.iter().for_each(|vm| self.by_vm.add(vm));
         self.running.insert(id, ticket.clone());
         Some(ticket)
     }
@@ -106,7 +113,8 @@ impl Queue {
         let fits = |ticket: &&Ticket| {
             let source = ticket.source.as_ref().is_none_or(|name| self.by_source.of(name) < self.limits.per_source_max);
             let host = ticket.host.as_ref().is_none_or(|name| self.by_host.of(name) < self.limits.per_host_max);
-            source && host
+            let vm = ticket.vm.as_ref().is_none_or(|name| self.by_vm.of(name) == 0);
+            source && host && vm
         };
         let next = class.iter().filter_map(|(owner, tickets)| Some((owner, tickets.values().find(fits)?)));
         let fair = |(owner, ticket): &(&Owner, &Ticket)| {
@@ -139,7 +147,10 @@ impl Queue {
     /// Returns the place of a job that was at work.
     pub fn done(&mut self, id: &JobId) {
         let Some(ticket) = self.running.remove(id) else { return };
-        self.count(&ticket, Counts::take, Counts::take);
+        self.by_owner.take(&ticket.owner);
+        ticket.source.iter().for_each(|source| self.by_source.take(source));
+        ticket.host.iter().for_each(|host| self.by_host.take(host));
+        ticket.vm.iter().for_each(|vm| self.by_vm.take(vm));
         if self.by_owner.of(&ticket.owner) == 0 && !self.waits(&ticket.owner) {
             // Nobody who is not there has to be remembered.
             self.served.remove(&ticket.owner);
@@ -148,17 +159,6 @@ impl Queue {
 
     fn waits(&self, owner: &Owner) -> bool {
         self.waiting.values().any(|class| class.contains_key(owner))
-    }
-
-    fn count(
-        &mut self,
-        ticket: &Ticket,
-        owner: fn(&mut Counts<Owner>, &Owner),
-        name: fn(&mut Counts<String>, &String),
-    ) {
-        owner(&mut self.by_owner, &ticket.owner);
-        ticket.source.iter().for_each(|source| name(&mut self.by_source, source));
-        ticket.host.iter().for_each(|host| name(&mut self.by_host, host));
     }
 
     /// Returns whether a job waits for its turn.
@@ -224,6 +224,7 @@ mod tests {
             owner: user(uid),
             source: Some("https://vc:443".into()),
             host: Some(host.into()),
+            vm: None,
         }
     }
 
@@ -267,6 +268,17 @@ mod tests {
     fn a_host_that_has_enough_lets_jobs_of_others_past() {
         let mut queue = queue(9, 1, [ticket(1, 0, 1, "a"), ticket(2, 0, 1, "a"), ticket(3, 0, 1, "b")]);
         assert_eq!(orders(&mut queue), [1, 3]);
+        queue.done(&JobId::new("job-1"));
+        assert_eq!(orders(&mut queue), [2]);
+    }
+
+    #[test]
+    fn two_jobs_of_one_vm_never_work_at_once() {
+        let of_vm = |order, vm: &str| Ticket { vm: Some(vm.into()), ..ticket(order, 0, 1, "a") };
+        let mut queue = queue(9, 9, [of_vm(1, "a"), of_vm(2, "a"), of_vm(3, "b")]);
+        assert_eq!(orders(&mut queue), [1, 3]);
+        queue.done(&JobId::new("job-3"));
+        assert_eq!(queue.take(), None);
         queue.done(&JobId::new("job-1"));
         assert_eq!(orders(&mut queue), [2]);
     }

@@ -79,11 +79,9 @@ impl Jobs {
         let key = key.map(|(key, body)| name_key(&key, &body, &caller));
         let failed = |error| from_store("accept the jobs", &error);
         let mut stored = shared.store.submit(new, key).await.map_err(failed)?.into_iter();
-        let answers = checked.into_iter().map(|job| match (job, stored.next()) {
-            (Err(problem), _) => Err(problem),
-            (Ok(_), Some(answer)) => shared.answer(answer),
-            (Ok(_), None) => Err(refusal(ProblemKind::Internal, "accept a job: the store gave no answer")),
-        });
+        let none = || refusal(ProblemKind::Internal, "accept a job: the store gave no answer");
+        // The store has heard only of those that may be accepted.
+        let answers = checked.into_iter().map(|job| job.and_then(|_| shared.answer(stored.next().ok_or_else(none)?)));
         let answers = answers.collect();
         shared.dispatch();
         Ok(answers)

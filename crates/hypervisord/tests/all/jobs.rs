@@ -86,8 +86,8 @@ async fn a_job_that_has_ended_otherwise_cannot_be_cancelled() {
 async fn jobs_beyond_the_limit_wait_and_can_be_cancelled_while_waiting() {
     let twin = Twin::new();
     let daemon = Daemon::over(&twin).await;
-    for _ in 0..4 {
-        let job = daemon.submit("hold").await;
+    for vm in ["hold-1", "hold-2", "hold-3", "hold-4"] {
+        let job = daemon.submit(vm).await;
         daemon.until(&job, |job| job.phase == Phase::Copying).await;
     }
     let fifth = daemon.submit("ok").await;

@@ -26,18 +26,25 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Exports by the name of the VM: `ok`, `fails`, `panics`, or `hold`, which copies until it is
+/// Exports by the name of the VM: `ok`, `fails`, `panics`, or `hold…`, which copies until it is
 /// cancelled and then needs a permit of `undo` to give the VM back.
 #[derive(Debug)]
 pub(crate) struct Twin {
     pub(crate) undo: Semaphore,
     pub(crate) holding: AtomicUsize,
     pub(crate) finds: AtomicUsize,
+    /// Failures of `flaky` that are left.
+    pub(crate) flaky: AtomicUsize,
 }
 
 impl Twin {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { undo: Semaphore::new(0), holding: AtomicUsize::new(0), finds: AtomicUsize::new(0) })
+        Arc::new(Self {
+            undo: Semaphore::new(0),
+            holding: AtomicUsize::new(0),
+            finds: AtomicUsize::new(0),
+            flaky: AtomicUsize::new(0),
+        })
     }
 
     async fn hold(&self, observer: &dyn Observer, cancel: CancellationToken) -> migrate::Result<Report> {
@@ -102,8 +109,13 @@ impl Engine for Twin {
                 }
                 "fails" => Err(migrate::Error::new(migrate::ErrorKind::Target, "write into /full: no space left")
                     .with_hint("make room")),
+                "flaky" if self.flaky.load(Ordering::SeqCst) > 0 => {
+                    self.flaky.fetch_sub(1, Ordering::SeqCst);
+                    Err(migrate::Error::new(migrate::ErrorKind::Unreachable, "reach the host of flaky"))
+                }
+                "flaky" => Ok(report(request)),
                 "panics" => panic!("as the test wants it"),
-                "hold" => self.hold(&*observer, cancel).await,
+                vm if vm.starts_with("hold") => self.hold(&*observer, cancel).await,
                 other => panic!("no test has a VM {other}"),
             }
         }
