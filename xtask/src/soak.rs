@@ -20,6 +20,7 @@ struct Soak {
 
 const SOAKS: &[Soak] = &[
     Soak { name: "kill", package: "hyperctl", filter: "kill::", seeds: "200" },
+    Soak { name: "jobs", package: "hypervisord", filter: "kill::", seeds: "200" },
     Soak { name: "writers", package: "migrate", filter: "writers::", seeds: "100" },
 ];
 

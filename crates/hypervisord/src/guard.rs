@@ -28,6 +28,7 @@ use hyper_api::{Problem, ProblemKind};
 use crate::caller::Caller;
 use crate::compat;
 use crate::config::{Access, Config};
+use crate::http::BODY_BYTES_MAX;
 use crate::http::{Need, Refusal, Route};
 use crate::listen::Way;
 use crate::metrics::Metrics;
@@ -55,6 +56,7 @@ struct Entry {
     path: &'static str,
     need: Need,
     compat: bool,
+    body_bytes_max: usize,
 }
 
 impl Guard {
@@ -75,6 +77,7 @@ impl Guard {
                 _ => route.need(),
             },
             compat: route.is_compat(),
+            body_bytes_max: route.body_bytes_max(),
         };
         Self {
             table: routes.iter().map(entry).collect(),
@@ -133,12 +136,12 @@ impl Guard {
 async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let entry = guard.entry(&request);
     let (method, route) = entry.map_or(("", ""), |entry| (entry.method.as_str(), entry.path));
-    let response = pass(&guard, entry.is_some_and(|entry| entry.compat), request, next).await;
+    let response = pass(&guard, entry.map_or(BODY_BYTES_MAX, |entry| entry.body_bytes_max), request, next).await;
     guard.metrics.request(method, route, response.status().as_u16());
     response
 }
 
-async fn pass(guard: &Guard, compat: bool, mut request: Request, next: Next) -> Response {
+async fn pass(guard: &Guard, body_bytes_max: usize, mut request: Request, next: Next) -> Response {
     let line = audit::Line::of(&request);
     let asked = (request.method().clone(), request.uri().path().to_owned());
     let caller = match guard.admit(&request) {
@@ -153,7 +156,7 @@ async fn pass(guard: &Guard, compat: bool, mut request: Request, next: Next) -> 
     if let Some(caller) = &caller {
         request.extensions_mut().insert(caller.clone());
     }
-    let request = match body::whole(request, compat).await {
+    let request = match body::whole(request, body_bytes_max).await {
         Ok(request) => request,
         Err(problem) => {
             line.refused(&problem);

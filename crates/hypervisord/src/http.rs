@@ -45,7 +45,6 @@ mod vms;
 
 pub(crate) use health::METRICS_PATH;
 pub use reply::Refusal;
-pub(crate) use route::COMPAT_BODY_BYTES_MAX;
 pub use route::{Need, Route};
 
 use axum::Router;

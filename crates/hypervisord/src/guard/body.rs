@@ -9,7 +9,6 @@ use axum::http::{Method, Uri, header};
 use http_body_util::LengthLimitError;
 use hyper_api::{Problem, ProblemKind};
 
-use crate::http::{BODY_BYTES_MAX, COMPAT_BODY_BYTES_MAX};
 use crate::problems::refusal;
 
 /// Longest wait for a whole body: 10 MiB at 350 kB/s, which any client of ours has.
@@ -33,8 +32,7 @@ pub(super) fn refuse_secrets_in(uri: &Uri) -> Result<(), Box<Problem>> {
 }
 
 /// Reads the whole body, so that no handler waits for a client.
-pub(super) async fn whole(request: Request, compat: bool) -> Result<Request, Box<Problem>> {
-    let most = if compat { COMPAT_BODY_BYTES_MAX } else { BODY_BYTES_MAX };
+pub(super) async fn whole(request: Request, most: usize) -> Result<Request, Box<Problem>> {
     let too_large = || refusal(ProblemKind::TooLarge, format!("receive the request: it has more than {most} bytes"));
     // What goes over an upgraded connection is no body.
     let upgrade = request.method() == Method::GET && request.headers().contains_key(header::UPGRADE);
@@ -76,13 +74,13 @@ mod tests {
             let pieces = (0..length >> 10).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 1024]));
             Request::new(Body::from_stream(futures_util::stream::iter(pieces)))
         };
-        let request = whole(sized(BODY_BYTES_MAX), false).await.unwrap();
-        assert_eq!(to_bytes(request.into_body(), usize::MAX).await.unwrap().len(), BODY_BYTES_MAX);
-        let problem = whole(sized(BODY_BYTES_MAX + 1024), false).await.unwrap_err();
+        const MOST: usize = 64 << 10;
+        let request = whole(sized(MOST), MOST).await.unwrap();
+        assert_eq!(to_bytes(request.into_body(), usize::MAX).await.unwrap().len(), MOST);
+        let problem = whole(sized(MOST + 1024), MOST).await.unwrap_err();
         assert_eq!(problem.status, 413);
-        whole(sized(COMPAT_BODY_BYTES_MAX), true).await.unwrap();
         let mut lying = sized(1024);
         lying.headers_mut().insert(header::CONTENT_LENGTH, (u64::MAX).into());
-        assert_eq!(whole(lying, true).await.unwrap_err().status, 413);
+        assert_eq!(whole(lying, MOST).await.unwrap_err().status, 413);
     }
 }

@@ -3,8 +3,7 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{self, DefaultBodyLimit, Path, Query};
-use axum::handler::Handler as _;
+use axum::extract::{self, Path, Query};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use hyper_api::{
@@ -38,7 +37,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/jobs", read, list),
         Route::post("/api/v1/jobs", operate, submit),
-        Route::post("/api/v1/jobs/batch", operate, batch.layer(DefaultBodyLimit::max(BATCH_BYTES_MAX))),
+        Route::post("/api/v1/jobs/batch", operate, batch).takes_bytes(BATCH_BYTES_MAX),
         Route::get("/api/v1/jobs/{id}", read, one),
         Route::patch("/api/v1/jobs/{id}", operate, change),
         Route::delete("/api/v1/jobs/{id}", operate, delete),

@@ -226,3 +226,25 @@ async fn an_address_that_others_reach_speaks_tls_only() {
     assert_eq!(crate::daemon::send(stream, "GET", "/api/v1/info", &[], b"").await.status, 401);
     assert!(daemon.folder.path().exists());
 }
+
+#[tokio::test]
+async fn a_batch_may_be_larger_than_one_job_and_has_an_end_too() {
+    let daemon = Guarded::start(|_| ()).await;
+    let job =
+        |number: u32| serde_json::json!({ "kind": "verify", "path": format!("/none/{number}{}", "x".repeat(100)) });
+    let batch = |count| serde_json::json!({ "jobs": (0..count).map(job).collect::<Vec<_>>() }).to_string();
+    let body = batch(1000);
+    assert!(body.len() > 100_000);
+    let reply = daemon.unix("POST", "/api/v1/jobs/batch", &[], body.as_bytes()).await;
+    assert_eq!((reply.status.as_u16(), &reply.json()["accepted"]), (200, &serde_json::json!(1000)));
+    let page = daemon.unix("GET", "/api/v1/jobs?limit=1000", &[], b"").await.json();
+    assert_eq!(page["jobs"].as_array().unwrap().len(), 1000);
+    let reply = daemon.unix("POST", "/api/v1/jobs/batch", &[], br#"{"jobs":[]}"#).await;
+    assert_eq!(reply.status, 400);
+    let jobs = vec![0; 20_001];
+    let reply = daemon
+        .unix("POST", "/api/v1/jobs/batch", &[], serde_json::json!({ "jobs": jobs }).to_string().as_bytes())
+        .await;
+    assert_eq!(reply.status, 413);
+    daemon.daemon.stop().await;
+}
