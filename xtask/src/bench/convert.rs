@@ -143,6 +143,8 @@ impl Place {
         let (begun, before) = (Instant::now(), cpu_of_children_s()?);
         let mut command = Command::new(program("hyperctl")?);
         command.args(["convert", source, "-o", target]).args(options).current_dir(&self.0);
+        // The child keeps its jobs there, and not among those of who runs the bench.
+        command.env("XDG_STATE_HOME", &self.0);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("start hyperctl")?;
         let memory_mib = watch(child)?;
         self.seen(target, begun, before, memory_mib)
